@@ -1,0 +1,1 @@
+"""The configuration: one frozen value, passed in, never fetched."""

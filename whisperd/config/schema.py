@@ -1,0 +1,144 @@
+"""Every option of `/etc/whisperd.toml`: its type, default and meaning. Nothing else knows a default.
+
+A section is a frozen dataclass; a field is an option. The type says how the value is written:
+`Duration` ("30s", "5min"), `Size` ("2GiB"), or what TOML itself has.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from whisperd.config.units import Duration, Size
+
+Level = Literal["debug", "info", "warning", "error"]
+Auto = Literal["auto"]
+Count = Annotated[int, "positive"]
+
+ComputeType = Literal[
+    "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"
+]
+COMPUTE_TYPES: tuple[str, ...] = get_args(ComputeType)
+
+
+def option(default: Any, doc: str, *, live: bool = False) -> Any:
+    """An option. `live` says that a reload applies it; the others need a restart."""
+    metadata = {"doc": doc, "live": live}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where clients connect, and how the daemon stops."""
+
+    listen: tuple[str, ...] = option(
+        ("0.0.0.0:8000",),  # noqa: S104 - a service for the LAN
+        'Addresses to listen on: "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". Not used under socket activation.',
+    )
+    drain_timeout: Duration = option(
+        Duration("30s"), "How long running requests may go on after a stop was asked for.", live=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Directories. systemd makes the default ones."""
+
+    state: Path = option(Path("/var/lib/whisperd"), "What must last: models.")
+    spool: Path = option(
+        Path("/var/cache/whisperd/spool"), "Uploads while they are worked on; emptied at start."
+    )
+    run: Path = option(Path("/run/whisperd"), "The control socket.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one caller may ask for."""
+
+    upload: Size = option(Size("2GiB"), "Largest upload.", live=True)
+    duration: Duration = option(Duration("12h"), "Longest recording.")
+    waiting: Count = option(64, "Requests that may wait for their turn; more are refused with 503.", live=True)
+    wait: Duration = option(
+        Duration("1h"), "Longest time from a request's arrival to its answer; then it fails with 504.", live=True
+    )
+    upload_idle: Duration = option(
+        Duration("60s"), "An upload that sends nothing for so long is given up.", live=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcribe:
+    """Speech to text."""
+
+    model: str = option(
+        "auto", 'A name from `whisperd models list`, or "auto": large-v3-turbo on a GPU, base on the CPU.'
+    )
+    device: str = option(
+        "auto",
+        '"auto", "cpu", "cuda" or "cuda:N". With "cuda" a start without a usable GPU fails; it never falls back.',
+    )
+    compute_type: ComputeType = option(
+        "auto", 'Arithmetic: "auto", ' + ", ".join(f'"{name}"' for name in COMPUTE_TYPES[1:]) + "."
+    )
+    language: str = option("auto", 'Spoken language when a request names none: a code, or "auto".', live=True)
+    beam_size: Count = option(5, "Beam size when a request names none.")
+    vad: bool = option(True, "Skip what is not speech before decoding it.")
+    concurrency: Auto | Count = option(
+        "auto", 'Recordings transcribed at once; "auto" is the cores on a CPU, 1 on a GPU.'
+    )
+    threads: Auto | Count = option("auto", 'CPU threads of each of them; "auto" is 1.')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diarize:
+    """Who spoke when."""
+
+    enabled: bool = option(True, "Load the diarization pipeline.")
+    model: str = option("diarization", "A name from `whisperd models list`, or a directory with a pipeline.")
+    device: str = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
+    threads: Auto | Count = option("auto", 'CPU threads; "auto" is 1.')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuda:
+    """NVIDIA's libraries."""
+
+    library_dirs: tuple[Path, ...] = option(
+        (), "Directories with CUDA libraries, searched before the package's own."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The supervision of the engine's processes."""
+
+    ping_interval: Duration = option(Duration("5s"), "Time between two pings.", live=True)
+    ping_timeout: Duration = option(
+        Duration("20s"), "A worker that leaves a ping unanswered for so long is killed.", live=True
+    )
+    stall_timeout: Duration = option(
+        Duration("10min"), "A worker whose job makes no progress for so long is killed.", live=True
+    )
+    start_timeout: Duration = option(Duration("10min"), "Longest time for a worker to load its model.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What goes to the journal."""
+
+    level: Level = option("info", 'Least severe messages to log: "debug", "info", "warning" or "error".', live=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    server: Server = field(default_factory=Server)
+    paths: Paths = field(default_factory=Paths)
+    limits: Limits = field(default_factory=Limits)
+    transcribe: Transcribe = field(default_factory=Transcribe)
+    diarize: Diarize = field(default_factory=Diarize)
+    cuda: Cuda = field(default_factory=Cuda)
+    workers: Workers = field(default_factory=Workers)
+    log: Log = field(default_factory=Log)

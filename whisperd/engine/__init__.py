@@ -1,0 +1,1 @@
+"""What runs in child processes only. Nothing above imports it; the daemon starts it by exec."""

@@ -1,0 +1,189 @@
+"""Every error that a caller may see, with the code and the status that it is told by.
+
+    WhisperdError                      500 internal_error
+    ├── ConfigError                    the configuration can't be used (exit status 78)
+    ├── StartError                     the daemon can't do its work on this machine (exit status 78 or 1)
+    ├── RequestError                   400 invalid_request: the caller can mend it
+    │   ├── ParameterError             400 invalid_parameter
+    │   ├── MissingFile                400 missing_file
+    │   ├── UnknownModel               404 model_not_found
+    │   ├── UnknownRoute               404 not_found
+    │   ├── MethodNotAllowed           405 method_not_allowed
+    │   ├── TooLarge                   413 file_too_large
+    │   └── MediaError                 400 invalid_audio
+    │       ├── EmptyFile              400 empty_file
+    │       └── TooLong                413 audio_too_long
+    ├── Unavailable                    503 unavailable: the caller can try again
+    │   ├── NotReady                   503 not_ready
+    │   ├── Draining                   503 shutting_down
+    │   └── QueueFull                  503 queue_full
+    ├── DeadlineExceeded               504 deadline_exceeded
+    └── EngineError                    500 engine_error: a worker could not do it
+        ├── WorkerDied                 500 worker_died
+        ├── WorkerHung                 500 worker_hung
+        └── OutOfMemory                503 out_of_memory
+
+An error's message says what was wrong and what is allowed, and never holds a path of the server or
+another caller's data: it is sent as it stands.
+"""
+
+from typing import ClassVar
+
+
+class WhisperdError(Exception):
+    """The root: carries what a dialect needs to render it."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(WhisperdError):
+    """The configuration can't be used; the message lists every mistake, a line each."""
+
+    code = "invalid_configuration"
+    exit_code = 78
+
+
+class StartError(WhisperdError):
+    """This machine lacks something without which no job can run; starting again won't help."""
+
+    code = "cannot_start"
+    exit_code = 78
+
+
+class RequestError(WhisperdError):
+    """The caller asked for something that can't be given; `param` is the field that said so."""
+
+    code = "invalid_request"
+    status = 400
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ParameterError(RequestError):
+    """A parameter's value is not one of those allowed."""
+
+    code = "invalid_parameter"
+
+
+class MissingFile(RequestError):
+    """No recording in the request."""
+
+    code = "missing_file"
+
+
+class UnknownModel(RequestError):
+    """A model that this server does not serve."""
+
+    code = "model_not_found"
+    status = 404
+
+
+class UnknownRoute(RequestError):
+    """Nothing is served at this path."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class TooLarge(RequestError):
+    """The upload is larger than the configured limit."""
+
+    code = "file_too_large"
+    status = 413
+
+
+class MediaError(RequestError):
+    """The bytes are not a recording that can be decoded."""
+
+    code = "invalid_audio"
+
+
+class EmptyFile(MediaError):
+    """The upload has no bytes."""
+
+    code = "empty_file"
+
+
+class TooLong(MediaError):
+    """The recording lasts longer than the configured limit."""
+
+    code = "audio_too_long"
+    status = 413
+
+
+class Unavailable(WhisperdError):
+    """Not now: the same request may succeed after `retry_after_s` seconds."""
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(Unavailable):
+    """Models are still loading, or a worker is being restarted."""
+
+    code = "not_ready"
+
+
+class Draining(Unavailable):
+    """The daemon is stopping and takes no new work."""
+
+    code = "shutting_down"
+
+
+class QueueFull(Unavailable):
+    """More requests wait than the configuration allows."""
+
+    code = "queue_full"
+
+
+class DeadlineExceeded(WhisperdError):
+    """The answer would have come after the request's deadline."""
+
+    code = "deadline_exceeded"
+    status = 504
+
+
+class EngineError(WhisperdError):
+    """A worker failed at this request."""
+
+    code = "engine_error"
+
+
+class WorkerDied(EngineError):
+    """The worker's process ended while it held this request."""
+
+    code = "worker_died"
+
+
+class WorkerHung(EngineError):
+    """The worker stopped answering and was killed."""
+
+    code = "worker_hung"
+
+
+class OutOfMemory(EngineError):
+    """The device's memory did not suffice."""
+
+    code = "out_of_memory"
+    status = 503
+    retry_after_s = 10

@@ -1,0 +1,1 @@
+"""Recordings on their way in: where uploads lie while they are worked on."""

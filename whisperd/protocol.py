@@ -1,0 +1,249 @@
+"""What the daemon and its workers say to each other.
+
+Over a stream socket pair, each message is a length (4 bytes, big-endian) and a MessagePack map whose
+`type` names the struct. Recordings never travel here: paths do.
+
+    daemon -> worker   Start, Job, Cancel, Ping, Stop
+    worker -> daemon   Ready | StartFailed, Pong, Event, Done, Failed
+"""
+
+import struct
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from whisperd.transcript.model import Diarization, Segment, SpeakerHints, Task
+
+Kind = Literal["decode", "transcribe", "diarize"]
+KINDS: Final[tuple[Kind, ...]] = ("decode", "transcribe", "diarize")
+
+MAX_MESSAGE_BYTES: Final = 256 * 2**20
+_LENGTH: Final = struct.Struct(">I")
+
+
+# ---- what a worker is started with ---------------------------------------------------------------
+
+
+class DecodeSetup(Struct, frozen=True, tag="decode"):
+    """A decoder: how many recordings at once, and the longest one (seconds)."""
+
+    concurrency: int
+    max_duration_s: float
+
+
+class TranscribeSetup(Struct, frozen=True, tag="transcribe"):
+    """A Whisper model on one device."""
+
+    model: str
+    model_dir: str
+    device: Literal["cpu", "cuda"]
+    device_index: int
+    compute_type: str
+    concurrency: int
+    """Recordings at once, each on a CTranslate2 worker of its own."""
+    threads: int
+    """CPU threads of each of those."""
+    beam_size: int
+    vad: bool
+
+
+class DiarizeSetup(Struct, frozen=True, tag="diarize"):
+    """A diarization pipeline on one device."""
+
+    model: str
+    model_dir: str
+    device: Literal["cpu", "cuda"]
+    device_index: int
+    threads: int
+
+
+Setup = DecodeSetup | TranscribeSetup | DiarizeSetup
+
+
+# ---- jobs and their results ----------------------------------------------------------------------
+
+
+class DecodeJob(Struct, frozen=True, tag="decode"):
+    """Decode `source` to `target`: raw 16 kHz mono float32, native byte order."""
+
+    source: str
+    target: str
+
+
+class Decoded(Struct, frozen=True, tag="decoded"):
+    """A decoded recording of `samples` at 16 kHz."""
+
+    samples: int
+    container: str
+    codec: str
+    source_rate_hz: int
+    channels: int
+    truncated: bool = False
+    """The file ended, or broke, before its own header said it would."""
+
+
+class TranscribeJob(Struct, frozen=True, tag="transcribe"):
+    """Transcribe the decoded recording at `audio`."""
+
+    audio: str
+    samples: int
+    task: Task
+    language: str | None
+    words: bool
+    prompt: str | None
+    hotwords: str | None
+    temperature: float | None
+    beam_size: int | None
+
+
+class Transcribed(Struct, frozen=True, tag="transcribed"):
+    """The text, with times; `language` is None when no speech was found to tell it by."""
+
+    language: str | None
+    language_probability: float | None
+    segments: list[Segment]
+
+
+class DiarizeJob(Struct, frozen=True, tag="diarize"):
+    """Tell the speakers apart in the decoded recording at `audio`."""
+
+    audio: str
+    samples: int
+    hints: SpeakerHints
+
+
+class Diarized(Struct, frozen=True, tag="diarized"):
+    """Who spoke when."""
+
+    diarization: Diarization
+
+
+AnyJob = DecodeJob | TranscribeJob | DiarizeJob
+AnyResult = Decoded | Transcribed | Diarized
+
+
+# ---- messages ------------------------------------------------------------------------------------
+
+
+class Start(Struct, frozen=True, tag=True):
+    """The first message to a worker: load this."""
+
+    setup: Setup
+
+
+class Job(Struct, frozen=True, tag=True):
+    """Do this; `id` comes back with everything that is said about it."""
+
+    id: int
+    job: AnyJob
+
+
+class Cancel(Struct, frozen=True, tag=True):
+    """Nobody waits for this job any more."""
+
+    id: int
+
+
+class Ping(Struct, frozen=True, tag=True):
+    """Are you alive?"""
+
+    number: int
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """Finish nothing more and exit."""
+
+
+class MappedLibrary(Struct, frozen=True):
+    """A CUDA library in the worker's address space, and whether it is one that the daemon chose."""
+
+    path: str
+    chosen: bool
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """Loaded, and tried out on the device."""
+
+    load_s: float
+    libraries: list[MappedLibrary] = []
+    languages: list[str] = []
+    """Languages that the loaded model knows; empty where that says nothing."""
+
+
+class StartFailed(Struct, frozen=True, tag=True):
+    """Could not load. `permanent` means that trying again won't help."""
+
+    message: str
+    permanent: bool
+
+
+class Pong(Struct, frozen=True, tag=True):
+    """Alive; `stalled_s` is how long the oldest running job has made no progress (0 when idle)."""
+
+    number: int
+    stalled_s: float
+    rss_bytes: int
+
+
+class Event(Struct, frozen=True, tag=True):
+    """Progress of a job: seconds of the recording that are done."""
+
+    id: int
+    position_s: float
+    segment: Segment | None = None
+
+
+class Done(Struct, frozen=True, tag=True):
+    """A job's result."""
+
+    id: int
+    result: AnyResult
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """A job's failure: the code of the error in `whisperd.errors`, and words for the caller."""
+
+    id: int
+    code: str
+    message: str
+
+
+ToWorker = Start | Job | Cancel | Ping | Stop
+ToDaemon = Ready | StartFailed | Pong | Event | Done | Failed
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_to_worker: Final = msgspec.msgpack.Decoder(ToWorker)
+_to_daemon: Final = msgspec.msgpack.Decoder(ToDaemon)
+
+
+def encode(message: ToWorker | ToDaemon) -> bytes:
+    """Frame one message."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"message of {len(body)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def frame_length(header: bytes) -> int:
+    """Bytes that follow the 4-byte `header`. Raises ValueError when there are too many."""
+    (length,) = _LENGTH.unpack(header)
+    if length > MAX_MESSAGE_BYTES:
+        raise ValueError(f"message of {length} bytes announced; the limit is {MAX_MESSAGE_BYTES}")
+    return int(length)
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    """Read a message to a worker. Raises msgspec.ValidationError."""
+    message: Any = _to_worker.decode(body)
+    return message  # type: ignore[no-any-return]
+
+
+def decode_to_daemon(body: bytes) -> ToDaemon:
+    """Read a message to the daemon. Raises msgspec.ValidationError."""
+    message: Any = _to_daemon.decode(body)
+    return message  # type: ignore[no-any-return]
+
+
+HEADER_BYTES: Final = _LENGTH.size
+SAMPLE_RATE_HZ: Final = 16_000

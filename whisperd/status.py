@@ -1,0 +1,55 @@
+"""The state of the service as a value: what `/health`, `/metrics`, STATUS= and the CLI tell."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from whisperd.protocol import Kind, MappedLibrary
+from whisperd.transcript.model import Notice
+
+WorkerState = Literal["starting", "ready", "restarting", "failed", "stopped"]
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """One engine process."""
+
+    kind: Kind
+    state: WorkerState
+    message: str | None = None
+    """Why it is not ready."""
+    model: str | None = None
+    device: str | None = None
+    """`cpu`, `cuda:0`; None for the decoder."""
+    device_name: str | None = None
+    """The card's name, None on the CPU."""
+    compute_type: str | None = None
+    pid: int | None = None
+    rss_bytes: int = 0
+    restarts: int = 0
+    running: int = 0
+    """Jobs in its hands."""
+    waiting: int = 0
+    """Jobs that wait for it."""
+    libraries: list[MappedLibrary] = []
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The whole service."""
+
+    ready: bool
+    reason: str | None
+    """Why a job could not run now; None when ready."""
+    draining: bool
+    version: str
+    uptime_s: float
+    running: int
+    """Requests being worked on."""
+    waiting: int
+    """Requests that wait for their turn."""
+    workers: list[WorkerStatus]
+    notes: list[Notice] = []
+    """What is less than it could be, `auto` having ended on the CPU first of all."""
+
+    def worker(self, kind: Kind) -> WorkerStatus | None:
+        """The first worker of a kind, if the configuration has one."""
+        return next((worker for worker in self.workers if worker.kind == kind), None)

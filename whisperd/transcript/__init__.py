@@ -1,0 +1,1 @@
+"""The one transcript between all dialects: its types, speaker alignment and text formats. Pure."""

@@ -1,0 +1,135 @@
+"""What goes in and what comes out: the two values that cross the service's door, and their parts.
+
+Every time is in seconds (float) from the start of the recording.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+Task = Literal["transcribe", "translate"]
+
+
+class SpeakerHints(Struct, frozen=True):
+    """What the caller knows about the number of speakers; None is unknown."""
+
+    exactly: int | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is wanted from one recording."""
+
+    audio: Path
+    """The recording as it was sent, in a private directory of the spool."""
+    text: bool = True
+    """Transcribe; False asks for speakers alone."""
+    task: Task = "transcribe"
+    language: str | None = None
+    """Whisper's code (`en`), or None to detect it."""
+    words: bool = False
+    """Word times wanted in the reply. Asking for speakers and text implies them inside."""
+    speakers: bool = False
+    hints: SpeakerHints = SpeakerHints()
+    model: str | None = None
+    """None is the configured model."""
+    prompt: str | None = None
+    hotwords: str | None = None
+    temperature: float | None = None
+    """None or 0 climbs the ladder of temperatures; above 0 is fixed."""
+    beam_size: int | None = None
+    deadline_s: float | None = None
+    """Seconds from admission after which nobody waits for the answer."""
+
+
+class Word(Struct, frozen=True):
+    """One word, `start <= end`."""
+
+    text: str
+    """As Whisper writes it, with its leading space."""
+    start: float
+    end: float
+    probability: float
+    speaker: str | None = None
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """A stretch of text with the decoder's own evidence about it."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    """With Whisper's leading space."""
+    words: list[Word] = []
+    speaker: str | None = None
+    seek: int = 0
+    """Start of the decoder's window, in frames of 10 ms."""
+    tokens: list[int] = []
+    temperature: float = 0.0
+    avg_logprob: float = 0.0
+    compression_ratio: float = 0.0
+    no_speech_prob: float = 0.0
+
+
+class Turn(Struct, frozen=True):
+    """One speaker talking without a break. Turns may overlap."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+class Diarization(Struct, frozen=True):
+    """Who spoke when: `turns` with overlaps, `exclusive` with one speaker at a time."""
+
+    turns: list[Turn]
+    exclusive: list[Turn]
+
+
+class Notice(Struct, frozen=True):
+    """Something about the answer that is less than was asked for."""
+
+    code: str
+    """For programs: `diarization_failed`, `audio_truncated`, ..."""
+    message: str
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """Wall seconds by stage. Transcription and diarization overlap, so the stages may sum to more than total."""
+
+    queued_s: float = 0.0
+    decode_s: float = 0.0
+    transcribe_s: float = 0.0
+    diarize_s: float = 0.0
+    total_s: float = 0.0
+
+
+class Transcript(Struct, frozen=True, kw_only=True):
+    """The answer, whatever dialect it is told in."""
+
+    duration: float
+    """Seconds of the whole recording."""
+    task: Task = "transcribe"
+    language: str | None = None
+    """Whisper's code; None when no text was asked for or no speech was found to tell it by."""
+    language_probability: float | None = None
+    segments: list[Segment] = []
+    turns: list[Turn] = []
+    model: str | None = None
+    device: str | None = None
+    compute_type: str | None = None
+    timings: Timings = Timings()
+    warnings: list[Notice] = []
+
+    @property
+    def text(self) -> str:
+        """The whole text, trimmed."""
+        return "".join(segment.text for segment in self.segments).strip()
+
+    @property
+    def words(self) -> list[Word]:
+        """All words in order."""
+        return [word for segment in self.segments for word in segment.words]

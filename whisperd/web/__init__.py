@@ -1,0 +1,1 @@
+"""HTTP: the application, what is common to all dialects, and one file for each dialect."""

@@ -1,0 +1,1 @@
+"""One file for each family of clients: parse its request, render its reply and its errors."""
