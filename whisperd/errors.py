@@ -187,3 +187,15 @@ class OutOfMemory(EngineError):
     code = "out_of_memory"
     status = 503
     retry_after_s = 10
+
+
+def error_by_code(code: str, message: str) -> WhisperdError:
+    """The error that a worker told of by its code; an EngineError where the code says nothing."""
+    return _BY_CODE.get(code, EngineError)(message)
+
+
+def _subclasses(root: type[WhisperdError]) -> list[type[WhisperdError]]:
+    return [root, *(error for child in root.__subclasses__() for error in _subclasses(child))]
+
+
+_BY_CODE = {error.code: error for error in _subclasses(WhisperdError)}

@@ -3,7 +3,7 @@
 Over a stream socket pair, each message is a length (4 bytes, big-endian) and a MessagePack map whose
 `type` names the struct. Recordings never travel here: paths do.
 
-    daemon -> worker   Start, Job, Cancel, Ping, Stop
+    daemon -> worker   Start, Job, Cancel, Ping, LogLevel, Stop
     worker -> daemon   Ready | StartFailed, Pong, Event, Done, Failed
 """
 
@@ -130,6 +130,7 @@ class Start(Struct, frozen=True, tag=True):
     """The first message to a worker: load this."""
 
     setup: Setup
+    log_level: str
 
 
 class Job(Struct, frozen=True, tag=True):
@@ -149,6 +150,12 @@ class Ping(Struct, frozen=True, tag=True):
     """Are you alive?"""
 
     number: int
+
+
+class LogLevel(Struct, frozen=True, tag=True):
+    """Log from this level on."""
+
+    level: str
 
 
 class Stop(Struct, frozen=True, tag=True):
@@ -191,7 +198,6 @@ class Event(Struct, frozen=True, tag=True):
 
     id: int
     position_s: float
-    segment: Segment | None = None
 
 
 class Done(Struct, frozen=True, tag=True):
@@ -209,7 +215,7 @@ class Failed(Struct, frozen=True, tag=True):
     message: str
 
 
-ToWorker = Start | Job | Cancel | Ping | Stop
+ToWorker = Start | Job | Cancel | Ping | LogLevel | Stop
 ToDaemon = Ready | StartFailed | Pong | Event | Done | Failed
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -98,7 +98,7 @@ class Notice(Struct, frozen=True):
 
 
 class Timings(Struct, frozen=True, kw_only=True):
-    """Wall seconds by stage. Transcription and diarization overlap, so the stages may sum to more than total."""
+    """Wall seconds by stage. Transcription and diarization overlap: the stages may sum to more than total."""
 
     queued_s: float = 0.0
     decode_s: float = 0.0

@@ -1,0 +1,255 @@
+"""Start to stop: sockets, workers, readiness, watchdog, signals, reload, drain."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from whisperd import journal, listen, notify
+from whisperd.config.change import changes, merged
+from whisperd.config.live import Live
+from whisperd.config.load import load
+from whisperd.errors import ConfigError, StartError, WhisperdError
+from whisperd.journal import fields
+from whisperd.media.spool import Spool
+from whisperd.metrics import Metrics
+from whisperd.notify import Notifier
+from whisperd.plan import Plan, make_plan
+from whisperd.scheduler import Lane, Scheduler
+from whisperd.service import Service
+from whisperd.web.app import create_app
+from whisperd.web.control import Reloaded, create_control
+from whisperd.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+CONTROL_SOCKET: Final = "control.sock"
+
+_EXTENSION_S: Final = 30.0
+"""How far each sign of progress pushes systemd's start or stop time-out."""
+_STATUS_INTERVAL_S: Final = 1.0
+_LAST_WORDS_S: Final = 2.0
+"""What is left to requests that were cut off, to say so to their callers."""
+
+
+def serve(config_path: Path | None) -> int:
+    """Run the daemon until it is told to stop; returns the exit status."""
+    journal.setup("info")
+    # Taken out of the environment, so that no child can speak for us.
+    notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", None))
+    try:
+        config = load(config_path, os.environ)
+        journal.set_level(config.log.level)
+        return asyncio.run(Daemon(config_path, Live(config), notifier).run())
+    except WhisperdError as error:
+        for line in error.message.splitlines():
+            logger.error("%s", line, extra=fields(code=error.code))
+        notifier.status(" | ".join(error.message.splitlines()))
+        return error.exit_code
+
+
+class Daemon:
+    """The life of the service."""
+
+    def __init__(self, config_path: Path | None, live: Live, notifier: Notifier) -> None:
+        self._config_path = config_path
+        self._live = live
+        self._notifier = notifier
+        self._stop = asyncio.Event()
+        self._workers: list[Worker] = []
+        self._supervisors: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        """From bound sockets to the last worker's end. Raises StartError."""
+        config = self._live.current
+        self._notifier.status("Starting")
+        passed = notify.passed_sockets(os.environ.pop("LISTEN_PID", None), os.environ.pop("LISTEN_FDS", None))
+        listeners = passed or listen.bind(config.server.listen)
+        plan = await make_plan(config, os.environ)
+        for note in plan.serving.notes:
+            logger.warning("%s", note.message, extra=fields(code=note.code))
+        spool = Spool(config.paths.spool)
+        if orphans := spool.sweep():
+            logger.info("removed %d unfinished uploads of an earlier run", orphans)
+        scheduler = self._hire(plan)
+        service = Service(self._live, scheduler, plan.serving)
+        app = create_app(self._live, service, spool, Metrics(service.status))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+        runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_LAST_WORDS_S,
+        )
+        await runner.setup()
+        async with self._control(config.paths.run):
+            try:
+                sites = [web.SockSite(runner, listener) for listener in listeners]
+                for site in sites:
+                    await site.start()
+                self._supervisors = [asyncio.create_task(worker.supervise()) for worker in self._workers]
+                if await self._load(service):
+                    logger.info("serving on %s", ", ".join(map(_address, listeners)))
+                    await self._serve(service)
+                await self._drain(service, sites)
+            finally:
+                await runner.cleanup()
+                await self._dismiss()
+        return 0
+
+    # ---- phases ----------------------------------------------------------------------------------
+
+    def _hire(self, plan: Plan) -> Scheduler:
+        lanes = {}
+        for planned in plan.workers:
+            worker = Worker(planned.kind, planned.setup, live=self._live, environment=planned.environment)
+            self._workers.append(worker)
+            lanes[planned.kind] = Lane(worker, planned.slots)
+        return Scheduler(lanes)
+
+    async def _load(self, service: Service) -> bool:
+        """Wait until a job could run; False when asked to stop before. Raises StartError."""
+        while (reason := service.status().reason) is not None:
+            if self._stop.is_set():
+                return False
+            self._notifier.extend(_EXTENSION_S)
+            self._notifier.status(f"Loading: {reason}")
+            await self._tick(_STATUS_INTERVAL_S)
+        self._notifier.ready(_summary(service))
+        return True
+
+    async def _serve(self, service: Service) -> None:
+        """Tell systemd how it goes until asked to stop."""
+        interval_s = notify.watchdog_interval_s(
+            os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
+        )
+        loop = asyncio.get_running_loop()
+        told, fed_at = "", 0.0
+        while not self._stop.is_set():
+            if (summary := _summary(service)) != told:
+                self._notifier.status(summary)
+                told = summary
+            if interval_s and loop.time() - fed_at >= interval_s and all(w.answering for w in self._workers):
+                self._notifier.watchdog()
+                fed_at = loop.time()
+            await self._tick(min(_STATUS_INTERVAL_S, interval_s or _STATUS_INTERVAL_S))
+
+    async def _drain(self, service: Service, sites: list[web.SockSite]) -> None:
+        """Take no new connections, let running requests end, and cut off those that take too long."""
+        service.draining = True
+        for site in sites:
+            await site.stop()
+        limit_s = self._live.current.server.drain_timeout
+        self._notifier.stopping(f"Stopping: {service.active} requests may go on for {limit_s:g} s")
+        self._notifier.extend(limit_s + _EXTENSION_S)
+        logger.info("stopping; %d requests may go on for %g s", service.active, limit_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await service.idle()
+        if service.active:
+            logger.warning("cut off %d requests that did not end within %g s", service.active, limit_s)
+            service.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await service.idle()
+
+    async def _dismiss(self) -> None:
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors, return_exceptions=True)
+
+    async def _tick(self, seconds: float) -> None:
+        """Sleep, but wake for a stop or a change of a worker; raise what ended a supervisor."""
+        waits = [
+            asyncio.ensure_future(event.wait())
+            for event in (self._stop, *(worker.changed for worker in self._workers))
+        ]
+        try:
+            await asyncio.wait(
+                [*waits, *self._supervisors], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+        for worker in self._workers:
+            worker.changed.clear()
+        for supervisor in self._supervisors:
+            if supervisor.done():
+                supervisor.result()
+
+    # ---- being told ------------------------------------------------------------------------------
+
+    def _asked_to_stop(self) -> None:
+        self._stop.set()
+
+    def _asked_to_reload(self) -> None:
+        with contextlib.suppress(ConfigError):  # told in the journal and in STATUS
+            self.reload()
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again and apply what can change now.
+
+        Raises ConfigError, and leaves everything as it was, when there is a mistake in it.
+        """
+        self._notifier.reloading()
+        try:
+            new = load(self._config_path, os.environ)
+        except ConfigError as error:
+            logger.error("reload refused: %s", error.message)  # noqa: TRY400 - the traceback tells nothing
+            self._notifier.ready(f"Reload refused: {' | '.join(error.message.splitlines())}")
+            raise
+        found = changes(self._live.current, new)
+        self._live.current = merged(self._live.current, new)
+        level = self._live.current.log.level
+        journal.set_level(level)
+        for worker in self._workers:
+            worker.set_log_level(level)
+        logger.info("reloaded; applied: %s", ", ".join(found.applied) or "nothing")
+        if found.needs_restart:
+            logger.warning("changed, but in force only after a restart: %s", ", ".join(found.needs_restart))
+        self._notifier.ready("Reloaded")
+        return Reloaded(list(found.applied), list(found.needs_restart))
+
+    @contextlib.asynccontextmanager
+    async def _control(self, directory: Path) -> AsyncIterator[None]:
+        """The socket that `whisperd reload` speaks to; its directory's mode guards it."""
+        path = directory / CONTROL_SOCKET
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StartError(f"cannot make the control socket in {directory}: {error.strerror}") from error
+        runner = web.AppRunner(create_control(self.reload), handle_signals=False, access_log=None)
+        await runner.setup()
+        try:
+            await web.UnixSite(runner, str(path)).start()
+            yield
+        finally:
+            await runner.cleanup()
+            path.unlink(missing_ok=True)
+
+
+def _summary(service: Service) -> str:
+    """One line for `systemctl status`."""
+    status = service.status()
+    if status.reason:
+        return f"Not ready: {status.reason}"
+    worker = status.worker("transcribe")
+    what = f"{worker.model} ({worker.compute_type} on {worker.device})" if worker else "nothing"
+    return f"Serving {what}: {status.running} running, {status.waiting} waiting"
+
+
+def _address(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return str(name) if isinstance(name, str) else f"{name[0]}:{name[1]}"

@@ -1,0 +1,52 @@
+"""`python -m whisperd.engine KIND FD`: one worker, started by the daemon with its socket at FD.
+
+KIND is there for `ps`; what to load comes with the first message.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+from typing import Final
+
+from whisperd import journal, protocol
+from whisperd.engine.host import Engine, Host
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> None:
+    """Serve one daemon until it is gone."""
+    descriptor = int(sys.argv[2])
+    # The daemon alone decides when to stop; and should it be killed, a worker in the middle of a kernel
+    # would notice only afterwards, so the kernel ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    journal.setup("info")
+    with socket.socket(fileno=descriptor) as connection:
+        connection.set_inheritable(False)
+        Host(connection, _load).serve()
+    # Threads may be inside a library that can't be interrupted, and nothing here needs an orderly end.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _load(setup: protocol.Setup) -> Engine:
+    """Import only what this kind needs: torch alone costs seconds and half a gigabyte."""
+    match setup:
+        case protocol.DecodeSetup():
+            from whisperd.engine.decode import Decoder
+
+            return Decoder(setup)
+        case protocol.TranscribeSetup():
+            from whisperd.engine.transcribe import Transcriber
+
+            return Transcriber(setup)
+        case protocol.DiarizeSetup():
+            from whisperd.engine.diarize import Diarizer
+
+            return Diarizer(setup)
+
+
+main()

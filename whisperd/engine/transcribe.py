@@ -1,0 +1,145 @@
+"""Speech to text by faster-whisper, each recording on a CTranslate2 worker of its own."""
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from faster_whisper import WhisperModel
+
+from whisperd.cuda import mapped_libraries
+from whisperd.engine import Cancelled
+from whisperd.errors import OutOfMemory
+from whisperd.protocol import (
+    SAMPLE_RATE_HZ,
+    Ready,
+    Transcribed,
+    TranscribeJob,
+    TranscribeSetup,
+)
+from whisperd.transcript.model import Segment, Word
+
+logger = logging.getLogger(__name__)
+
+# A segment that repeats itself compresses too well, one that the decoder doubts has a low log-probability:
+# either is decoded again at the next temperature (Whisper's paper, arXiv 2212.04356, section 4.5).
+TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+class Transcriber:
+    """A Whisper model on one device, for `concurrency` recordings at once."""
+
+    def __init__(self, setup: TranscribeSetup) -> None:
+        started = time.monotonic()
+        self.concurrency = setup.concurrency
+        self._setup = setup
+        self._model = WhisperModel(
+            setup.model_dir,
+            device=setup.device,
+            device_index=setup.device_index,
+            compute_type=setup.compute_type,
+            cpu_threads=setup.threads,
+            num_workers=setup.concurrency,
+            local_files_only=True,
+        )
+        # CTranslate2 looks for cuBLAS at its first operation, not when it loads: find out now.
+        trial, _ = self._model.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), beam_size=1, language="en")
+        list(trial)
+        self._load_s = time.monotonic() - started
+
+    def describe(self) -> Ready:
+        """What was loaded, and which CUDA libraries it really uses."""
+        return Ready(
+            load_s=self._load_s,
+            libraries=mapped_libraries(
+                Path("/proc/self/maps").read_text(encoding="utf-8"),
+                [Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(":") if part],
+            ),
+            languages=list(self._model.supported_languages),
+        )
+
+    def run(
+        self, job: TranscribeJob, progress: Callable[[float], None], cancelled: Callable[[], bool]
+    ) -> Transcribed:
+        """Transcribe one decoded recording. Raises OutOfMemory."""
+        if not job.samples:
+            return Transcribed(None, None, [])
+        audio = np.memmap(job.audio, np.float32, mode="r", shape=(job.samples,))
+        try:
+            return self._transcribe(job, audio, progress, cancelled)
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+            logger.warning("out of memory on %s; trying once more with empty caches", self._setup.device)
+        self._free_caches()
+        try:
+            return self._transcribe(job, audio, progress, cancelled)
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+            raise OutOfMemory(f"not enough memory on the {self._setup.device} for this recording") from error
+
+    def _transcribe(
+        self,
+        job: TranscribeJob,
+        audio: np.ndarray[Any, np.dtype[np.float32]],
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> Transcribed:
+        found, info = self._model.transcribe(
+            audio,
+            task=job.task,
+            language=job.language,
+            beam_size=job.beam_size or self._setup.beam_size,
+            temperature=job.temperature or TEMPERATURES,
+            initial_prompt=job.prompt,
+            hotwords=job.hotwords,
+            word_timestamps=job.words,
+            vad_filter=self._setup.vad,
+        )
+        duration = job.samples / SAMPLE_RATE_HZ
+        segments = []
+        for segment in _in_order(found, duration):
+            if cancelled():
+                raise Cancelled
+            segments.append(segment)
+            progress(segment.end)
+        if not segments and job.language is None:
+            # What the detector says of a recording without speech means nothing.
+            return Transcribed(None, None, [])
+        return Transcribed(info.language, float(info.language_probability), segments)
+
+    def _free_caches(self) -> None:
+        gc.collect()
+        self._model.model.unload_model()
+        self._model.model.load_model()
+
+
+def _in_order(found: Iterable[Any], duration: float) -> Iterator[Segment]:
+    """faster-whisper's segments as ours: times inside the recording, starts that never go back."""
+    reached = 0.0
+    for number, segment in enumerate(found):
+        words = []
+        for word in segment.words or ():
+            start = min(max(float(word.start), reached), duration)
+            end = min(max(float(word.end), start), duration)
+            words.append(Word(word.word, round(start, 3), round(end, 3), round(float(word.probability), 4)))
+            reached = start
+        start = min(max(float(segment.start), 0.0), duration)
+        yield Segment(
+            id=number,
+            start=round(words[0].start if words else start, 3),
+            end=round(words[-1].end if words else min(max(float(segment.end), start), duration), 3),
+            text=segment.text,
+            words=words,
+            seek=segment.seek,
+            tokens=list(segment.tokens),
+            temperature=float(segment.temperature),
+            avg_logprob=round(float(segment.avg_logprob), 5),
+            compression_ratio=round(float(segment.compression_ratio), 4),
+            no_speech_prob=round(float(segment.no_speech_prob), 6),
+        )

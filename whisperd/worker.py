@@ -1,0 +1,334 @@
+"""The daemon's side of one engine process: start, call, cancel, ping, kill, restart.
+
+The process is started by exec with the environment that its libraries need, because the loader reads
+LD_LIBRARY_PATH at that moment and at no other.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from whisperd import protocol
+from whisperd.config.live import Live
+from whisperd.errors import EngineError, StartError, WhisperdError, WorkerDied, WorkerHung, error_by_code
+from whisperd.journal import fields
+from whisperd.protocol import AnyJob, AnyResult, Kind, MappedLibrary
+from whisperd.status import WorkerState
+
+logger = logging.getLogger(__name__)
+
+# -I as the daemon itself: neither the user's site-packages nor PYTHON* variables reach a worker.
+ENGINE_COMMAND: Final = (sys.executable, *(["-I"] if sys.flags.isolated else []), "-m", "whisperd.engine")
+
+_FIRST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 30.0
+_STABLE_S: Final = 60.0
+"""A worker that lived so long starts again at the first back-off."""
+_STOP_S: Final = 2.0
+_START_ATTEMPTS: Final = 3
+"""Times that a worker may die while it loads before the daemon gives up starting."""
+
+Progress = Callable[[float], None]
+
+
+@dataclass(eq=False)
+class Call:
+    """One job in a worker's hands."""
+
+    id: int
+    result: asyncio.Future[AnyResult]
+    """What the caller waits for."""
+    finished: asyncio.Future[None]
+    """Done when the worker is rid of the job, which after a cancellation is later than `result`."""
+    progress: Progress | None
+
+
+@dataclass
+class _Process:
+    """One life of the worker."""
+
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    calls: dict[int, Call] = field(default_factory=dict)
+    pinged: int = 0
+    answered: int = 0
+    verdict: str | None = None
+    """Why we killed it; None when it died by itself."""
+
+
+class Worker:
+    """Supervises one engine process, through as many lives as it takes."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        setup: protocol.Setup,
+        *,
+        live: Live,
+        environment: Mapping[str, str],
+        command: Sequence[str] = ENGINE_COMMAND,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kind = kind
+        self.setup = setup
+        self.state: WorkerState = "stopped"
+        self.message: str | None = None
+        self.restarts = 0
+        self.rss_bytes = 0
+        self.libraries: list[MappedLibrary] = []
+        self.languages: frozenset[str] = frozenset()
+        self.ready = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set at every change of state; whoever waits for it clears it."""
+        self._live = live
+        self._environment = environment
+        self._command = command
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._process: _Process | None = None
+        self._proven = False
+        """Whether it was ever ready: then it is restarted for ever, because it could be again."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, None between two lives."""
+        return self._process.process.pid if self._process else None
+
+    @property
+    def answering(self) -> bool:
+        """Whether the last ping but one was answered; a worker that is not up owes no answer."""
+        return self._process is None or self._process.pinged - self._process.answered <= 1
+
+    # ---- jobs ------------------------------------------------------------------------------------
+
+    def call(self, job: AnyJob, progress: Progress | None = None) -> Call:
+        """Hand over a job. Raises WorkerDied when the worker is not up."""
+        life = self._process
+        if life is None or not self.ready.is_set():
+            raise WorkerDied(f"the {self.kind} worker is not running")
+        loop = asyncio.get_running_loop()
+        call = Call(next(self._numbers), loop.create_future(), loop.create_future(), progress)
+        life.calls[call.id] = call
+        self._send(life, protocol.Job(call.id, job))
+        return call
+
+    def cancel(self, call: Call) -> None:
+        """Say that nobody waits for this job any more."""
+        if self._process and call.id in self._process.calls:
+            self._send(self._process, protocol.Cancel(call.id))
+
+    def set_log_level(self, level: str) -> None:
+        """Change what the process logs; its next life learns it at the start."""
+        if self._process:
+            self._send(self._process, protocol.LogLevel(level))
+
+    # ---- life and death --------------------------------------------------------------------------
+
+    async def supervise(self) -> None:
+        """Keep the process alive until cancelled. Raises StartError when it can never load."""
+        backoff_s = _FIRST_BACKOFF_S
+        deaths_while_loading = 0
+        try:
+            while True:
+                self._enter("restarting" if self.restarts else "starting")
+                born = self._clock()
+                was_ready = await self._live_once()
+                if was_ready and self._clock() - born > _STABLE_S:
+                    backoff_s = _FIRST_BACKOFF_S
+                deaths_while_loading = 0 if was_ready else deaths_while_loading + 1
+                if deaths_while_loading == _START_ATTEMPTS and not self._proven:
+                    raise StartError(
+                        f"the {self.kind} worker {self.message}, {_START_ATTEMPTS} times in a row"
+                    )
+                self.restarts += 1
+                self._enter("restarting", self.message)
+                logger.warning(
+                    "the %s worker %s; starting it again in %.1f s",
+                    self.kind,
+                    self.message,
+                    backoff_s,
+                    extra=fields(worker=self.kind, restarts=self.restarts),
+                )
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+        except StartError as error:
+            self._enter("failed", error.message)
+            raise
+        finally:
+            self.ready.clear()
+            if self.state != "failed":
+                self._enter("stopped")
+
+    async def _live_once(self) -> bool:
+        """One life, from exec to the last breath; returns whether it was ever ready."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    self.kind,
+                    str(theirs.fileno()),
+                    env=dict(self._environment),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            except OSError as error:
+                ours.close()
+                raise StartError(f"the {self.kind} worker could not be started: {error}") from error
+        reader, writer = await asyncio.open_connection(sock=ours)
+        life = self._process = _Process(process, reader, writer)
+        ping = asyncio.create_task(self._ping(life))
+        late = asyncio.get_running_loop().call_later(
+            self._live.current.workers.start_timeout, self._kill, life, "took too long to load its model"
+        )
+        try:
+            self._send(life, protocol.Start(self.setup, self._live.current.log.level))
+            await self._listen(life, late)
+        finally:
+            was_ready = self.ready.is_set()
+            self.ready.clear()
+            self._process = None
+            late.cancel()
+            ping.cancel()
+            await asyncio.shield(self._bury(life))
+        return was_ready
+
+    async def _listen(self, life: _Process, late: asyncio.TimerHandle) -> None:
+        """Read what the worker says until it hangs up."""
+        while True:
+            try:
+                header = await life.reader.readexactly(protocol.HEADER_BYTES)
+                body = await life.reader.readexactly(protocol.frame_length(header))
+                message = protocol.decode_to_daemon(body)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return
+            except (ValueError, msgspec.ValidationError) as error:
+                self._kill(life, f"spoke nonsense ({error})")
+                return
+            match message:
+                case protocol.Ready():
+                    late.cancel()
+                    self._loaded(message)
+                case protocol.StartFailed():
+                    if message.permanent and not self._proven:
+                        raise StartError(message.message)
+                    self._kill(life, f"could not load: {message.message}")
+                    return
+                case protocol.Pong():
+                    self._pong(life, message)
+                case protocol.Event():
+                    call = life.calls.get(message.id)
+                    if call and call.progress and not call.result.done():
+                        call.progress(message.position_s)
+                case protocol.Done():
+                    self._finish(life, message.id, message.result)
+                case protocol.Failed():
+                    self._finish(life, message.id, error_by_code(message.code, message.message))
+
+    def _loaded(self, message: protocol.Ready) -> None:
+        self.libraries = message.libraries
+        self.languages = frozenset(message.languages)
+        self._proven = True
+        self.ready.set()
+        self._enter("ready")
+        logger.info(
+            "the %s worker is ready after %.1f s",
+            self.kind,
+            message.load_s,
+            extra=fields(worker=self.kind, load_s=round(message.load_s, 3)),
+        )
+        for library in message.libraries:
+            if not library.chosen:
+                logger.warning(
+                    "the %s worker uses %s, which is not the one that belongs to whisperd",
+                    self.kind,
+                    library.path,
+                    extra=fields(worker=self.kind, library=library.path),
+                )
+
+    async def _ping(self, life: _Process) -> None:
+        """Ask for a sign of life again and again; kill what gives none."""
+        while True:
+            life.pinged += 1
+            number = life.pinged
+            self._send(life, protocol.Ping(number))
+            workers = self._live.current.workers
+            await asyncio.sleep(workers.ping_interval)
+            waited_s = float(workers.ping_interval)
+            while life.answered < number and waited_s < workers.ping_timeout:
+                pause_s = min(1.0, workers.ping_timeout - waited_s)
+                await asyncio.sleep(pause_s)
+                waited_s += pause_s
+            if life.answered < number:
+                self._kill(life, f"gave no sign of life for {waited_s:.0f} s")
+                return
+
+    def _pong(self, life: _Process, message: protocol.Pong) -> None:
+        life.answered = message.number
+        self.rss_bytes = message.rss_bytes
+        if message.stalled_s > self._live.current.workers.stall_timeout:
+            self._kill(life, f"made no progress for {message.stalled_s:.0f} s")
+
+    def _kill(self, life: _Process, verdict: str) -> None:
+        """End this life; what it held fails as hung."""
+        life.verdict = verdict
+        with contextlib.suppress(ProcessLookupError):
+            life.process.kill()
+
+    async def _bury(self, life: _Process) -> None:
+        """Wait for the end, forcing it if need be, and answer for what was in its hands."""
+        try:
+            with contextlib.suppress(ConnectionError):
+                self._send(life, protocol.Stop())
+            async with asyncio.timeout(_STOP_S):
+                await life.process.wait()
+        except TimeoutError:
+            life.process.kill()
+            await life.process.wait()
+        life.writer.close()
+        code = life.process.returncode or 0
+        self.rss_bytes = 0
+        if life.verdict:
+            self.message = life.verdict
+        elif code < 0:
+            self.message = f"was killed by {signal.Signals(-code).name}"
+        else:
+            self.message = f"ended with status {code}"
+        error: EngineError = (
+            WorkerHung(f"the {self.kind} worker {self.message} and was stopped")
+            if life.verdict
+            else WorkerDied(f"the {self.kind} worker {self.message}")
+        )
+        for number in tuple(life.calls):
+            self._finish(life, number, error)
+
+    def _finish(self, life: _Process, number: int, outcome: AnyResult | WhisperdError) -> None:
+        call = life.calls.pop(number, None)
+        if call is None:
+            return
+        if not call.result.done():
+            if isinstance(outcome, WhisperdError):
+                call.result.set_exception(outcome)
+            else:
+                call.result.set_result(outcome)
+        call.finished.set_result(None)
+
+    def _send(self, life: _Process, message: protocol.ToWorker) -> None:
+        if not life.writer.is_closing():
+            life.writer.write(protocol.encode(message))
+
+    def _enter(self, state: WorkerState, message: str | None = None) -> None:
+        self.state = state
+        self.message = message
+        self.changed.set()
