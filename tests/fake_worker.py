@@ -1,0 +1,109 @@
+"""A worker without a model: `python tests/fake_worker.py KIND FD` speaks the protocol and does as it is told.
+
+What a job does is written in its own fields: the name of a file to decode, the prompt of a transcription.
+`ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `hang` (no progress
+until killed), `freeze` (the whole process stops), `wait` (until cancelled), `oom`, `bad-audio`, `bug`.
+`fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from whisperd.engine import Cancelled
+from whisperd.engine.host import Host
+from whisperd.errors import MediaError, OutOfMemory, StartError
+from whisperd.protocol import (
+    SAMPLE_RATE_HZ,
+    AnyJob,
+    Decoded,
+    DecodeJob,
+    DecodeSetup,
+    Diarized,
+    DiarizeJob,
+    Ready,
+    Setup,
+    Transcribed,
+    TranscribeJob,
+)
+from whisperd.transcript.model import Diarization, Segment, Turn, Word
+
+
+class FakeEngine:
+    """Answers every job at once, unless the job says otherwise."""
+
+    concurrency = 4
+
+    def describe(self) -> Ready:
+        return Ready(load_s=0.0, languages=["en", "de"])
+
+    def run(self, job: AnyJob, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+        match job:
+            case DecodeJob():
+                behave(Path(job.source).stem, Path(job.source), progress, cancelled)
+                return Decoded(10 * SAMPLE_RATE_HZ, "wav", "pcm_s16le", 16_000, 1)
+            case TranscribeJob():
+                behave(job.prompt or "ok", Path(job.audio), progress, cancelled)
+                words = [Word(" Hello", 0.5, 1.0, 0.9), Word(" there.", 6.0, 6.5, 0.9)]
+                text = "".join(word.text for word in words)
+                return Transcribed("en", 1.0, [Segment(id=0, start=0.5, end=6.5, text=text, words=words)])
+            case DiarizeJob():
+                behave("oom" if job.hints.exactly == 13 else "ok", Path(job.audio), progress, cancelled)
+                turns = [Turn(0.0, 5.0, "SPEAKER_00"), Turn(5.0, 10.0, "SPEAKER_01")]
+                return Diarized(Diarization(turns, turns))
+
+
+def behave(
+    how: str, witness: Path, progress: Callable[[float], None], cancelled: Callable[[], bool]
+) -> None:
+    """Do what the job asks for; `witness` lies where a mark of an earlier attempt may stand."""
+    match how:
+        case "crash":
+            os._exit(3)
+        case "crash-once":
+            mark = witness.with_suffix(".crashed")
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        case "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "hang":
+            while not cancelled():
+                time.sleep(0.01)
+            while True:
+                time.sleep(1)
+        case "wait":
+            while not cancelled():
+                progress(1.0)
+                time.sleep(0.01)
+            raise Cancelled
+        case "oom":
+            raise OutOfMemory("not enough memory for this recording")
+        case "bad-audio":
+            raise MediaError("the file is not a recording")
+        case "bug":
+            raise KeyError(how)
+        case _:
+            progress(5.0)
+
+
+def load(setup: Setup) -> FakeEngine:
+    """As slow or as broken as the model's name says."""
+    model = "" if isinstance(setup, DecodeSetup) else setup.model
+    match model:
+        case "fail-to-load":
+            raise StartError("the model is damaged")
+        case "die-at-load":
+            os._exit(5)
+    return FakeEngine()
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[2])) as connection:
+        Host(connection, load).serve()
+    os._exit(0)

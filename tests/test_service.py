@@ -1,0 +1,204 @@
+"""The door to the engine: what is admitted, what is answered, what is lost to whom."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from conftest import changed, fake_worker, until
+
+from whisperd.config.live import Live
+from whisperd.config.units import Duration
+from whisperd.errors import (
+    DeadlineExceeded,
+    Draining,
+    MediaError,
+    NotReady,
+    OutOfMemory,
+    ParameterError,
+    QueueFull,
+    UnknownModel,
+    WorkerDied,
+)
+from whisperd.protocol import KINDS
+from whisperd.scheduler import Lane, Scheduler
+from whisperd.service import Service, Serving
+from whisperd.transcript.model import Notice, Request, SpeakerHints
+
+CPU_NOTE = Notice("cpu_only", "no GPU")
+
+
+def serving(diarization: str | None = "diarization") -> Serving:
+    return Serving(
+        model="fake",
+        device="cpu",
+        device_name=None,
+        compute_type="int8",
+        diarization=diarization,
+        diarization_device="cpu" if diarization else None,
+        notes=(CPU_NOTE,),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    live: Live, *, slots: int = 4, ready: bool = True, diarization: str | None = "diarization"
+) -> AsyncIterator[Service]:
+    async with contextlib.AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(fake_worker(live, kind)) for kind in KINDS]
+        if ready:
+            for worker in workers:
+                await worker.ready.wait()
+        lanes = {worker.kind: Lane(worker, slots) for worker in workers}
+        yield Service(live, Scheduler(lanes), serving(diarization))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "ok.wav"
+    path.touch()
+    return path
+
+
+async def test_words_segments_and_turns_carry_their_speaker(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        transcript = await service.process(Request(audio=recording, speakers=True))
+        assert [(word.text, word.speaker) for word in transcript.words] == [
+            (" Hello", "SPEAKER_00"),
+            (" there.", "SPEAKER_01"),
+        ]
+        assert [segment.speaker for segment in transcript.segments] == ["SPEAKER_00", "SPEAKER_01"]
+        assert [turn.speaker for turn in transcript.turns] == ["SPEAKER_00", "SPEAKER_01"]
+        assert transcript.duration == 10.0
+        assert transcript.warnings == []
+
+
+async def test_a_failed_diarization_costs_the_speakers_and_not_the_text(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        request = Request(audio=recording, speakers=True, hints=SpeakerHints(exactly=13))
+        transcript = await service.process(request)
+        assert transcript.text == "Hello there."
+        assert [warning.code for warning in transcript.warnings] == ["diarization_failed"]
+        assert transcript.turns == []
+
+
+async def test_a_failed_diarization_without_text_is_an_error(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        request = Request(audio=recording, text=False, speakers=True, hints=SpeakerHints(exactly=13))
+        with pytest.raises(OutOfMemory):
+            await service.process(request)
+
+
+async def test_a_failed_transcription_takes_the_diarization_with_it(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        with pytest.raises(OutOfMemory):
+            await service.process(Request(audio=recording, speakers=True, prompt="oom"))
+        await service.process(Request(audio=recording, speakers=True))
+
+
+async def test_progress_is_that_of_the_slowest_stage(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        positions: list[float] = []
+        await service.process(Request(audio=recording, speakers=True), positions.append)
+        assert positions == [5.0]
+
+
+async def test_bytes_that_are_no_recording_are_the_callers_mistake(live: Live, tmp_path: Path) -> None:
+    async with running(live) as service:
+        with pytest.raises(MediaError):
+            await service.process(Request(audio=tmp_path / "bad-audio.wav"))
+
+
+async def test_a_request_outlives_the_death_of_a_worker(live: Live, tmp_path: Path) -> None:
+    async with running(live) as service:
+        transcript = await service.process(Request(audio=tmp_path / "crash-once.wav"))
+        assert transcript.text == "Hello there."
+
+
+async def test_a_request_that_kills_two_workers_fails_clearly(live: Live, tmp_path: Path) -> None:
+    async with running(live) as service:
+        with pytest.raises(WorkerDied, match="decode worker"):
+            await service.process(Request(audio=tmp_path / "crash.wav"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "message"),
+    [
+        ({"model": "large"}, UnknownModel, "this server has 'fake'"),
+        ({"language": "xx"}, ParameterError, "it knows: de, en"),
+    ],
+)
+async def test_what_cannot_be_given_is_refused_before_any_work(
+    live: Live, recording: Path, request_: dict[str, str], error: type[Exception], message: str
+) -> None:
+    async with running(live) as service:
+        with pytest.raises(error, match=message):
+            await service.process(Request(audio=recording, **request_))
+
+
+async def test_speakers_are_refused_where_diarization_is_switched_off(live: Live, recording: Path) -> None:
+    async with running(live, diarization=None) as service:
+        with pytest.raises(ParameterError, match="without diarization"):
+            await service.process(Request(audio=recording, speakers=True))
+
+
+async def test_nothing_is_admitted_before_the_workers_are_up(live: Live, recording: Path) -> None:
+    async with running(live, ready=False) as service:
+        with pytest.raises(NotReady, match="worker is"):
+            await service.process(Request(audio=recording))
+
+
+async def test_a_full_queue_refuses_at_once(live: Live, recording: Path) -> None:
+    live.current = changed(live.current, "limits", waiting=2)
+    async with running(live, slots=1) as service:
+        waiting = [
+            asyncio.create_task(service.process(Request(audio=recording, prompt="wait"))) for _ in range(3)
+        ]
+        await until(lambda: service.status().waiting == 2)
+        assert service.status().running == 1
+        with pytest.raises(QueueFull, match="the limit is 2") as raised:
+            await service.process(Request(audio=recording))
+        assert raised.value.retry_after_s
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        await service.process(Request(audio=recording))
+
+
+async def test_a_deadline_ends_the_request_and_frees_the_worker(live: Live, recording: Path) -> None:
+    async with running(live, slots=1) as service:
+        with pytest.raises(DeadlineExceeded):
+            await service.process(Request(audio=recording, prompt="wait", deadline_s=0.2))
+        await service.process(Request(audio=recording))
+
+
+async def test_the_longest_wait_is_read_at_each_request(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        live.current = changed(live.current, "limits", wait=Duration("200ms"))
+        with pytest.raises(DeadlineExceeded, match="0.2 seconds"):
+            await service.process(Request(audio=recording, prompt="wait"))
+
+
+async def test_draining_lets_the_running_end_and_refuses_the_new(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        held = asyncio.create_task(service.process(Request(audio=recording, prompt="wait")))
+        await until(lambda: service.active == 1)
+        service.draining = True
+        with pytest.raises(Draining):
+            await service.process(Request(audio=recording))
+        assert not held.done()
+        service.abort()
+        with pytest.raises(Draining, match="was stopped"):
+            await held
+        await service.idle()
+
+
+async def test_the_status_names_what_is_not_as_it_should_be(live: Live) -> None:
+    async with running(live) as service:
+        status = service.status()
+        assert status.ready
+        assert status.notes == [CPU_NOTE]
+        assert {worker.kind: worker.state for worker in status.workers} == dict.fromkeys(KINDS, "ready")
+        service.draining = True
+        assert service.status().reason == "the daemon is stopping"

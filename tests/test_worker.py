@@ -1,0 +1,163 @@
+"""One engine process, through its lives; the process is real, its model is not."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import fake_setup, fake_worker, until
+
+from whisperd.config.live import Live
+from whisperd.errors import EngineError, MediaError, OutOfMemory, StartError, WorkerDied, WorkerHung
+from whisperd.protocol import DecodeJob, Transcribed, TranscribeJob
+from whisperd.worker import Worker
+
+
+def job(prompt: str | None = None, audio: Path = Path("/nonexistent/audio.f32")) -> TranscribeJob:
+    return TranscribeJob(
+        audio=str(audio),
+        samples=160_000,
+        task="transcribe",
+        language=None,
+        words=True,
+        prompt=prompt,
+        hotwords=None,
+        temperature=None,
+        beam_size=None,
+    )
+
+
+async def test_a_job_is_answered_and_its_progress_told(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        positions: list[float] = []
+        result = await worker.call(job(), positions.append).result
+        assert isinstance(result, Transcribed)
+        assert result.segments[0].words[1].text == " there."
+        assert positions == [5.0]
+        assert worker.languages == {"en", "de"}
+
+
+async def test_jobs_run_side_by_side(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        waiting = worker.call(job("wait"))
+        await worker.call(job()).result
+        assert not waiting.result.done()
+        worker.cancel(waiting)
+        await waiting.finished
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error"),
+    [("oom", OutOfMemory), ("bad-audio", MediaError), ("bug", EngineError)],
+)
+async def test_a_failed_job_raises_its_own_error_and_leaves_the_worker_alive(
+    live: Live, prompt: str, error: type[Exception]
+) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        pid = worker.pid
+        with pytest.raises(error):
+            await worker.call(job(prompt)).result
+        await worker.call(job()).result
+        assert worker.pid == pid
+
+
+async def test_a_bug_in_the_engine_tells_the_caller_nothing_of_its_inside(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        with pytest.raises(EngineError) as raised:
+            await worker.call(job("bug")).result
+        assert "KeyError" not in raised.value.message
+
+
+async def test_a_worker_that_dies_fails_its_jobs_and_comes_back(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        first = worker.pid
+        innocent = worker.call(job("wait"))
+        with pytest.raises(WorkerDied, match="ended with status 3"):
+            await worker.call(job("crash")).result
+        with pytest.raises(WorkerDied):
+            await innocent.result
+        await worker.ready.wait()
+        assert worker.pid != first
+        assert worker.restarts == 1
+        await worker.call(job()).result
+
+
+async def test_a_killed_worker_is_named_by_its_signal(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        call = worker.call(job("wait"))
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            await call.result
+
+
+async def test_a_job_without_progress_gets_its_worker_killed(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        with pytest.raises(WorkerHung, match="no progress"):
+            await worker.call(job("hang")).result
+        await worker.ready.wait()
+        await worker.call(job()).result
+
+
+async def test_a_frozen_process_gets_killed(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        with pytest.raises(WorkerHung, match="no sign of life"):
+            await worker.call(job("freeze")).result
+        await worker.ready.wait()
+        await worker.call(job()).result
+
+
+async def test_a_worker_that_is_frozen_does_not_count_as_answering(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGSTOP)
+        await until(lambda: worker.restarts == 1)
+        await worker.ready.wait()
+        assert worker.answering
+
+
+async def test_a_job_for_a_worker_that_is_not_up_fails_at_once(live: Live) -> None:
+    worker = Worker("decode", fake_setup("decode"), live=live, environment={})
+    with pytest.raises(WorkerDied, match="not running"):
+        worker.call(DecodeJob("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("fail-to-load", "the model is damaged"), ("die-at-load", r"ended with status 5, 3 times in a row")],
+)
+async def test_a_worker_that_can_never_load_ends_its_supervisor(live: Live, model: str, message: str) -> None:
+    async with fake_worker(live, model=model) as worker:
+        await until(lambda: worker.state == "failed")
+        assert not worker.ready.is_set()
+        assert worker.message
+        assert re.search(message, worker.message)
+
+
+async def test_no_process_is_left_behind(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        process = psutil.Process(worker.pid)
+        worker.call(job("wait"))
+    await asyncio.to_thread(process.wait, 5)
+    assert not process.is_running()
+
+
+async def test_a_missing_program_is_a_start_error(live: Live) -> None:
+    worker = Worker(
+        "decode", fake_setup("decode"), live=live, environment={}, command=["/nonexistent/python"]
+    )
+    with pytest.raises(StartError, match="could not be started"):
+        await worker.supervise()
