@@ -3,6 +3,7 @@
     WhisperdError                      500 internal_error
     ├── ConfigError                    the configuration can't be used (exit status 78)
     ├── StartError                     the daemon can't do its work on this machine (exit status 78 or 1)
+    ├── ModelFilesError                500 model_files_error: a model can't be fetched, written or read
     ├── RequestError                   400 invalid_request: the caller can mend it
     │   ├── ParameterError             400 invalid_parameter
     │   ├── MissingFile                400 missing_file
@@ -55,6 +56,12 @@ class StartError(WhisperdError):
 
     code = "cannot_start"
     exit_code = 78
+
+
+class ModelFilesError(WhisperdError):
+    """A model's files can't be fetched, written, read or trusted. For the command line: it names paths."""
+
+    code = "model_files_error"
 
 
 class RequestError(WhisperdError):
