@@ -10,6 +10,7 @@
     │   ├── UnknownModel               404 model_not_found
     │   ├── UnknownRoute               404 not_found
     │   ├── MethodNotAllowed           405 method_not_allowed
+    │   ├── UploadTimeout              408 upload_timeout
     │   ├── TooLarge                   413 file_too_large
     │   └── MediaError                 400 invalid_audio
     │       ├── EmptyFile              400 empty_file
@@ -106,6 +107,13 @@ class MethodNotAllowed(RequestError):
 
     code = "method_not_allowed"
     status = 405
+
+
+class UploadTimeout(RequestError):
+    """The upload stopped coming."""
+
+    code = "upload_timeout"
+    status = 408
 
 
 class TooLarge(RequestError):
