@@ -4,7 +4,9 @@ The bytes come from anyone. Only the demuxers named here may look at them: FFmpe
 further files or addresses which a recording names (`ffconcat`, SDP, HLS).
 """
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import av
@@ -39,10 +41,12 @@ _OPTIONS: Final = {
 }
 
 # The duration in these headers is a count of samples, not a guess from the bit rate.
-_EXACT_DURATION: Final = frozenset({"wav", "w64", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "aiff"})
-_TRUNCATED_S: Final = 0.5
+_EXACT_DURATION: Final = frozenset({"w64", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "aiff"})
+_TRUNCATED_S: Final = 0.25
+"""Codecs pad and prime by less."""
 
 _BYTES_PER_SAMPLE: Final = 4
+_BUFFER_BYTES: Final = 2**20
 _PROGRESS_SAMPLES: Final = 10 * 60 * SAMPLE_RATE_HZ
 
 
@@ -63,7 +67,7 @@ class Decoder:
         """Decode one recording. Raises MediaError or TooLong."""
         try:
             with av.open(job.source, options=_OPTIONS, metadata_errors="ignore") as container:
-                return self._decode(container, job.target, progress, cancelled)
+                return self._decode(container, job.source, job.target, progress, cancelled)
         except av.error.FFmpegError as error:
             raise MediaError(
                 f"the file is not a recording that can be decoded; these are: {', '.join(CONTAINERS)}"
@@ -72,6 +76,7 @@ class Decoder:
     def _decode(
         self,
         container: InputContainer,
+        source: str,
         target: str,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
@@ -87,7 +92,7 @@ class Decoder:
         samples = 0
         reported = 0
         frames = _Frames(container, stream)
-        with open(target, "wb", buffering=2**20) as file:  # noqa: PTH123 - Path.open can't be told the buffer
+        with Path(target).open("wb", buffering=_BUFFER_BYTES) as file:
             for frame in frames:
                 for resampled in resampler.resample(frame):
                     file.write(memoryview(resampled.planes[0])[: resampled.samples * _BYTES_PER_SAMPLE])
@@ -103,19 +108,30 @@ class Decoder:
             raise MediaError("the file holds no sound: not one frame of it could be decoded")
         name = container.format.name
         missing_s = declared_s - samples / SAMPLE_RATE_HZ if name in _EXACT_DURATION else 0.0
+        cut = frames.broken or missing_s > _TRUNCATED_S or (name == "wav" and _riff_is_cut(source))
         return Decoded(
             samples=samples,
             container=name,
             codec=stream.codec_context.name,
             source_rate_hz=stream.codec_context.sample_rate or 0,
             channels=stream.codec_context.channels or 0,
-            truncated=frames.broken or missing_s > _TRUNCATED_S,
+            truncated=cut,
         )
 
     def _too_long(self) -> TooLong:
         return TooLong(
             f"the recording is longer than the {self._max_duration_s:g} seconds that this server takes"
         )
+
+
+def _riff_is_cut(source: str) -> bool:
+    """Whether a WAV file ends before its header says; FFmpeg corrects the header in silence."""
+    with Path(source).open("rb") as file:
+        header = file.read(8)
+        size = file.seek(0, os.SEEK_END)
+    announced = int.from_bytes(header[4:8], "little")
+    # Writers to a pipe, which can't know, leave one of these.
+    return announced not in (0, 0x7FFFFFFF, 0xFFFFFFFF) and announced + 8 > size + 1
 
 
 class _Frames:

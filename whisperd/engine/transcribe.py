@@ -2,16 +2,14 @@
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from faster_whisper import WhisperModel
 
-from whisperd.cuda import mapped_libraries
+from whisperd.cuda.mapped import own_libraries
 from whisperd.engine import Cancelled
 from whisperd.errors import OutOfMemory
 from whisperd.protocol import (
@@ -24,6 +22,8 @@ from whisperd.protocol import (
 from whisperd.transcript.model import Segment, Word
 
 logger = logging.getLogger(__name__)
+# It tells of each recording's length and language; the daemon's own line for the request does that.
+logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 
 # A segment that repeats itself compresses too well, one that the decoder doubts has a low log-probability:
 # either is decoded again at the next temperature (Whisper's paper, arXiv 2212.04356, section 4.5).
@@ -55,10 +55,7 @@ class Transcriber:
         """What was loaded, and which CUDA libraries it really uses."""
         return Ready(
             load_s=self._load_s,
-            libraries=mapped_libraries(
-                Path("/proc/self/maps").read_text(encoding="utf-8"),
-                [Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(":") if part],
-            ),
+            libraries=own_libraries(),
             languages=list(self._model.supported_languages),
         )
 

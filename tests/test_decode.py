@@ -1,0 +1,177 @@
+"""The decoder, on files that are right, odd, broken and hostile."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from recordings import encoded, tone
+
+from whisperd.engine import Cancelled
+from whisperd.engine.decode import Decoder
+from whisperd.errors import MediaError, TooLong
+from whisperd.protocol import Decoded, DecodeJob, DecodeSetup
+
+DECODER = Decoder(DecodeSetup(concurrency=1, max_duration_s=60))
+
+
+def decode(
+    source: Path, decoder: Decoder = DECODER
+) -> tuple[Decoded, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    target = source.with_name("decoded.f32")
+    result = decoder.run(DecodeJob(str(source), str(target)), lambda _: None, lambda: False)
+    return result, np.fromfile(target, np.float32)
+
+
+def frequency_hz(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+    spectrum = np.abs(np.fft.rfft(samples))
+    return float(np.argmax(spectrum)) * 16_000 / len(samples)
+
+
+@pytest.mark.parametrize("rate_hz", [7_350, 8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_any_rate_and_number_of_channels_becomes_16_khz_mono(
+    tmp_path: Path, rate_hz: int, channels: int
+) -> None:
+    decoded, samples = decode(tone(tmp_path / "a.wav", rate_hz=rate_hz, channels=channels))
+    assert decoded.samples == len(samples) == pytest.approx(16_000, abs=40)
+    assert (decoded.source_rate_hz, decoded.channels) == (rate_hz, channels)
+    assert frequency_hz(samples) == pytest.approx(440, abs=2)
+    assert not decoded.truncated
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp3", "libmp3lame"),
+        ("a.flac", "flac"),
+        ("a.ogg", "libopus"),
+        ("a.opus", "libopus"),
+        ("a.m4a", "aac"),
+        ("a.mp4", "aac"),
+        ("a.webm", "libopus"),
+        ("a.mkv", "flac"),
+        ("a.aac", "aac"),
+        ("a.aiff", "pcm_s16be"),
+        ("a.caf", "pcm_s16le"),
+        ("a.au", "pcm_s16be"),
+        ("a.avi", "libmp3lame"),
+        ("a.ts", "aac"),
+    ],
+)
+def test_every_container_that_is_named_is_decoded_whatever_the_file_is_called(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = encoded(tmp_path / name, codec).rename(tmp_path / "upload")
+    decoded, samples = decode(path)
+    assert frequency_hz(samples) == pytest.approx(440, abs=2)
+    assert decoded.samples == pytest.approx(16_000, rel=0.1)
+    assert not decoded.truncated
+
+
+def test_the_sound_of_a_video_is_decoded(tmp_path: Path) -> None:
+    _, samples = decode(encoded(tmp_path / "a.mp4", "aac", picture=True))
+    assert frequency_hz(samples) == pytest.approx(440, abs=2)
+
+
+def test_a_video_without_sound_is_named_as_such(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(MediaError, match="no sound"):
+        decode(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1])
+def test_a_very_short_recording_is_decoded(tmp_path: Path, seconds: float) -> None:
+    decoded, _ = decode(tone(tmp_path / "a.wav", seconds=seconds))
+    assert decoded.samples == round(16_000 * seconds)
+
+
+def test_a_wav_file_without_samples_holds_no_sound(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no sound"):
+        decode(tone(tmp_path / "a.wav", seconds=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.wav", "pcm_s16le"), ("a.flac", "flac"), ("a.mkv", "flac"), ("a.aiff", "pcm_s16be")],
+)
+def test_a_recording_that_was_cut_off_is_decoded_as_far_as_it_goes_and_says_so(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = encoded(tmp_path / name, codec, seconds=4)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    decoded, samples = decode(path)
+    assert decoded.truncated
+    assert 16_000 < len(samples) < 3 * 16_000
+
+
+def test_a_recording_with_a_damaged_middle_keeps_its_end_and_says_so(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "a.flac", "flac", seconds=4)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = b"\xff" * 3000
+    path.write_bytes(data)
+    decoded, samples = decode(path)
+    assert decoded.truncated
+    assert len(samples) > 2 * 16_000
+
+
+def test_an_mp4_file_without_its_index_is_no_recording(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "a.mp4", "aac", seconds=4)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match="can be decoded"):
+        decode(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 100,
+        b"RIFF",
+        b"hello, this is text and no sound at all " * 100,
+        b"\x7fELF" + bytes(range(256)) * 20,
+        b"%PDF-1.4\n" + b"1 0 obj\n" * 50,
+        b"ffconcat version 1.0\nfile victim.wav\n",
+        b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4 RTP/AVP 0\r\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nvictim.wav\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_what_is_no_recording_is_refused_without_a_word_of_the_server(tmp_path: Path, content: bytes) -> None:
+    tone(tmp_path / "victim.wav")
+    (tmp_path / "upload").write_bytes(content)
+    with pytest.raises(MediaError) as raised:
+        decode(tmp_path / "upload")
+    assert str(tmp_path) not in raised.value.message
+    assert "mp3" in raised.value.message
+
+
+def test_a_recording_longer_than_the_limit_is_refused_before_and_while_it_is_decoded(tmp_path: Path) -> None:
+    decoder = Decoder(DecodeSetup(concurrency=1, max_duration_s=1.5))
+    with pytest.raises(TooLong, match=r"1\.5 seconds"):
+        decode(tone(tmp_path / "a.wav", seconds=2), decoder)
+    # A stream without a header says nothing beforehand.
+    with pytest.raises(TooLong):
+        decode(encoded(tmp_path / "a.aac", "aac", seconds=2), decoder)
+
+
+def test_a_cancelled_job_ends(tmp_path: Path) -> None:
+    source = tone(tmp_path / "a.wav", seconds=2)
+    with pytest.raises(Cancelled):
+        DECODER.run(DecodeJob(str(source), str(tmp_path / "b")), lambda _: None, lambda: True)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wav_file_that_was_written_to_a_pipe_is_not_called_cut_off(tmp_path: Path, size: int) -> None:
+    path = tone(tmp_path / "a.wav")
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    if size:
+        decoded, _ = decode(path)
+        assert not decoded.truncated
