@@ -1,0 +1,194 @@
+"""Which device, and which arithmetic on it: pure functions of what was configured and what was probed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from whisperd.cuda.compatibility import ctranslate2_obstacle, torch_obstacle
+from whisperd.cuda.facts import Device, Facts, Obstacle
+from whisperd.errors import ConfigError, StartError
+from whisperd.transcript.model import Notice
+
+DIARIZATION_BYTES: Final = 2 * 2**30
+"""What a diarization pipeline takes on a card."""
+
+_CPU_TYPES: Final = ("int8", "int8_float32", "float32")
+
+_CONTEXT_BYTES: Final = 512 * 2**20
+"""CUDA's context and cuBLAS's workspace."""
+_ACTIVATIONS: Final = 0.3
+"""Of the weights in float16: what faster-whisper's own figures leave for a large model with a beam of 5."""
+_WEIGHT_WIDTH: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
+_WIDE: Final = ("float32", "int8_float32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A device and a compute type, and what is less about them than it could be."""
+
+    device: Literal["cpu", "cuda"]
+    device_index: int = 0
+    device_name: str | None = None
+    compute_type: str
+    notes: tuple[Notice, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`cpu`, `cuda:0`."""
+        return "cpu" if self.device == "cpu" else f"cuda:{self.device_index}"
+
+
+def default_model(device: Literal["cpu", "cuda"]) -> str:
+    """What the model "auto" means on a device."""
+    return "large-v3-turbo" if device == "cuda" else "base"
+
+
+def memory_need(weights_bytes: int, compute_type: str) -> int:
+    """Bytes on the card that a Whisper model takes, whose weights are `weights_bytes` in float16."""
+    weights = weights_bytes * _WEIGHT_WIDTH.get(compute_type, 1) // 2
+    activations = int(weights_bytes * _ACTIVATIONS) * (2 if compute_type in _WIDE else 1)
+    return weights + activations + _CONTEXT_BYTES
+
+
+def choose(
+    device: str, compute_type: str, facts: Facts, *, weights_bytes: int, reserved_bytes: int = 0
+) -> Choice:
+    """Where to transcribe, for `transcribe.device` and `transcribe.compute_type`.
+
+    `weights_bytes` are the model's in float16; `reserved_bytes` of a card are left to others. An "auto" that
+    ends on the CPU has a notice with the reason. Raises StartError when what was asked for can't be had.
+    """
+    if device == "cpu":
+        return _on_cpu(compute_type)
+    found = _usable(
+        "transcribe", device, facts, lambda card: _obstacle(card, facts, compute_type, weights_bytes)
+    )
+    if not isinstance(found, Obstacle):
+        return _on_card(_best(found), compute_type, weights_bytes, reserved_bytes)
+    if device != "auto":
+        raise StartError(f'transcribe.device is "{device}", but {found}')
+    return _on_cpu(compute_type, Notice("cpu_only", f"transcription runs on the CPU: {found}"))
+
+
+def choose_diarization(device: str, transcription: Choice, facts: Facts) -> Choice:
+    """Where to tell speakers apart, for `diarize.device`; "auto" follows the transcription.
+
+    An "auto" that can't follow it to its card has a notice with the reason. Raises StartError when what was
+    asked for can't be had.
+    """
+    wanted = transcription.label if device == "auto" else device
+    if wanted == "cpu":
+        return Choice(device="cpu", compute_type="float32")
+    found = _usable("diarize", wanted, facts, lambda card: torch_obstacle(card, facts))
+    if not isinstance(found, Obstacle):
+        same = [card for card in found if f"cuda:{card.index}" == transcription.label]
+        card = _best(same or found)
+        return Choice(device="cuda", device_index=card.index, device_name=card.name, compute_type="float32")
+    if device != "auto":
+        raise StartError(f'diarize.device is "{device}", but {found}')
+    notice = Notice("diarization_cpu_only", f"diarization runs on the CPU: {found}")
+    return Choice(device="cpu", compute_type="float32", notes=(notice,))
+
+
+def _usable(
+    section: str, device: str, facts: Facts, obstacle: Callable[[Device], Obstacle | None]
+) -> list[Device] | Obstacle:
+    """The cards that "auto", "cuda" or "cuda:N" may mean, at least one, or why there is none."""
+    match = re.fullmatch(r"auto|cuda(?::(\d+))?", device)
+    if match is None:
+        raise ConfigError(
+            f'{section}.device is "{device}"; it must be "auto", "cpu", "cuda" or "cuda:N", N a number'
+        )
+    if facts.obstacle:
+        return facts.obstacle
+    usable, obstacles = [], []
+    for card in facts.devices:
+        if match[1] is None or card.index == int(match[1]):
+            if found := obstacle(card):
+                obstacles.append(found)
+            else:
+                usable.append(card)
+    if usable:
+        return usable
+    if obstacles:
+        return obstacles[0]
+    there = ", ".join(map(str, facts.devices)) or "none"
+    return Obstacle("there is no GPU of that number", f"Those that there are: {there}")
+
+
+def _best(cards: list[Device]) -> Device:
+    """The card with fast half precision before one without, then the one with the most free memory."""
+    return max(cards, key=lambda card: (_fast_float16(card), card.free_bytes, -card.index))
+
+
+def _obstacle(card: Device, facts: Facts, compute_type: str, weights_bytes: int) -> Obstacle | None:
+    """Why the card can't do it at all; memory that others hold now is no such reason."""
+    if found := ctranslate2_obstacle(card, facts):
+        return found
+    if not card.compute_types:
+        return Obstacle(f"CTranslate2 can't use {card}", "Run whisperd doctor")
+    types = _types(card, compute_type)
+    if not types:
+        return Obstacle(
+            f"{card} has no {compute_type}",
+            f'Set transcribe.compute_type to "auto" or one of: {", ".join(sorted(card.compute_types))}',
+        )
+    least = min(memory_need(weights_bytes, name) for name in types)
+    if least > card.total_bytes:
+        return Obstacle(
+            f"the model needs {_gigabytes(least)}, and {card} has {_gigabytes(card.total_bytes)}",
+            "Choose a smaller model (transcribe.model)",
+        )
+    return None
+
+
+def _types(card: Device, compute_type: str) -> list[str]:
+    """The compute types to try, the best first. CTranslate2 offers int8 where it is fast, and only there."""
+    if compute_type != "auto":
+        preferred = [compute_type]
+    elif _fast_float16(card):
+        preferred = ["float16", "int8_float16", "float32"]
+    else:
+        preferred = ["int8_float32", "float32"]
+    return [name for name in preferred if name in card.compute_types]
+
+
+def _fast_float16(card: Device) -> bool:
+    """Pascal has it in data centres (6.0); on desktops (6.1) at a 64th of the speed of float32."""
+    return card.capability >= (7, 0) or card.capability == (6, 0)
+
+
+def _on_card(card: Device, compute_type: str, weights_bytes: int, reserved_bytes: int) -> Choice:
+    types = _types(card, compute_type)
+    free = max(card.free_bytes - reserved_bytes, 0)
+    fitting = [name for name in types if memory_need(weights_bytes, name) <= free]
+    name = fitting[0] if fitting else min(types, key=lambda name: memory_need(weights_bytes, name))
+    notes = []
+    if name != types[0] or not fitting:
+        need = _gigabytes(memory_need(weights_bytes, types[0]))
+        outcome = f"it runs in {name}" if fitting else f"it runs in {name} and may fail"
+        message = f"the model needs {need} in {types[0]}, and {card} has {_gigabytes(free)} free: {outcome}"
+        notes.append(Notice("memory_short", message))
+    return Choice(
+        device="cuda",
+        device_index=card.index,
+        device_name=card.name,
+        compute_type=name,
+        notes=tuple(notes),
+    )
+
+
+def _on_cpu(compute_type: str, *notes: Notice) -> Choice:
+    if compute_type == "auto":
+        return Choice(device="cpu", compute_type="int8", notes=notes)
+    if compute_type not in _CPU_TYPES:
+        raise StartError(
+            f'transcribe.compute_type is "{compute_type}", which a CPU does not do; it does '
+            f"{', '.join(_CPU_TYPES)}" + "".join(f"; {note.message}" for note in notes)
+        )
+    return Choice(device="cpu", compute_type=compute_type, notes=notes)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
