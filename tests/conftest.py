@@ -28,8 +28,8 @@ def config(tmp_path: Path) -> Config:
         limits=Limits(wait=Duration("30s")),
         workers=Workers(
             ping_interval=Duration("50ms"),
-            ping_timeout=Duration("500ms"),
-            stall_timeout=Duration("300ms"),
+            ping_timeout=Duration("3s"),
+            stall_timeout=Duration("1s"),
             start_timeout=Duration("20s"),
         ),
     )

@@ -101,7 +101,9 @@ async def test_progress_is_that_of_the_slowest_stage(live: Live, recording: Path
     async with running(live) as service:
         positions: list[float] = []
         await service.process(Request(audio=recording, speakers=True), positions.append)
-        assert positions == [5.0]
+        # One stage is at 5 s while the other has not begun, then both are.
+        assert positions[-1] == 5.0
+        assert set(positions) <= {0.0, 5.0}
 
 
 async def test_bytes_that_are_no_recording_are_the_callers_mistake(live: Live, tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ async def test_a_deadline_ends_the_request_and_frees_the_worker(live: Live, reco
 async def test_the_longest_wait_is_read_at_each_request(live: Live, recording: Path) -> None:
     async with running(live) as service:
         live.current = changed(live.current, "limits", wait=Duration("200ms"))
-        with pytest.raises(DeadlineExceeded, match="0.2 seconds"):
+        with pytest.raises(DeadlineExceeded, match=r"0\.2 seconds"):
             await service.process(Request(audio=recording, prompt="wait"))
 
 

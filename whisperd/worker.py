@@ -172,22 +172,14 @@ class Worker:
 
     async def _live_once(self) -> bool:
         """One life, from exec to the last breath; returns whether it was ever ready."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    self.kind,
-                    str(theirs.fileno()),
-                    env=dict(self._environment),
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                )
-            except OSError as error:
-                ours.close()
-                raise StartError(f"the {self.kind} worker could not be started: {error}") from error
-        reader, writer = await asyncio.open_connection(sock=ours)
-        life = self._process = _Process(process, reader, writer)
+        birth = asyncio.create_task(self._exec())
+        try:
+            life = await asyncio.shield(birth)
+        except asyncio.CancelledError:
+            # A process half started can't be given up: finish starting it, then end it.
+            await self._bury(await birth)
+            raise
+        self._process = life
         ping = asyncio.create_task(self._ping(life))
         late = asyncio.get_running_loop().call_later(
             self._live.current.workers.start_timeout, self._kill, life, "took too long to load its model"
@@ -203,6 +195,25 @@ class Worker:
             ping.cancel()
             await asyncio.shield(self._bury(life))
         return was_ready
+
+    async def _exec(self) -> _Process:
+        """Start the process with one end of a socket pair. Raises StartError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    self.kind,
+                    str(theirs.fileno()),
+                    env=dict(self._environment),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            except OSError as error:
+                ours.close()
+                raise StartError(f"the {self.kind} worker could not be started: {error.strerror}") from error
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return _Process(process, reader, writer)
 
     async def _listen(self, life: _Process, late: asyncio.TimerHandle) -> None:
         """Read what the worker says until it hangs up."""

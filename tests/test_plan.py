@@ -1,0 +1,103 @@
+"""What is settled before the first process starts."""
+
+from pathlib import Path
+
+import pytest
+from conftest import changed
+
+from whisperd.config.schema import Config
+from whisperd.cuda.facts import Device, Facts, Obstacle
+from whisperd.errors import StartError
+from whisperd.plan import Plan, plan
+from whisperd.protocol import DecodeSetup, DiarizeSetup, TranscribeSetup
+
+NO_GPU = Facts(obstacle=Obstacle("no card", "Buy one"))
+GPU = Facts(
+    devices=(
+        Device(
+            index=0,
+            name="NVIDIA H200",
+            capability=(9, 0),
+            total_bytes=140 * 10**9,
+            free_bytes=139 * 10**9,
+            compute_types=frozenset({"float16", "int8_float16", "float32", "int8"}),
+        ),
+    ),
+    driver="580.65",
+    cuda=(13, 0),
+    torch_cuda="12.8",
+)
+
+
+def planned(config: Config, facts: Facts = NO_GPU) -> Plan:
+    return plan(config, {"PATH": "/usr/bin"}, facts, cores=8)
+
+
+@pytest.fixture
+def by_hand(config: Config, tmp_path: Path) -> Config:
+    """Models in directories of the user's own."""
+    for name in ("whisper", "pipeline"):
+        (tmp_path / name).mkdir()
+    config = changed(config, "transcribe", model=str(tmp_path / "whisper"))
+    return changed(config, "diarize", model=str(tmp_path / "pipeline"))
+
+
+def test_a_cpu_gets_a_model_and_an_arithmetic_that_suit_it(by_hand: Config) -> None:
+    made = planned(by_hand)
+    assert [worker.kind for worker in made.workers] == ["decode", "transcribe", "diarize"]
+    decode, transcribe, diarize = (worker.setup for worker in made.workers)
+    assert isinstance(decode, DecodeSetup)
+    assert isinstance(transcribe, TranscribeSetup)
+    assert isinstance(diarize, DiarizeSetup)
+    assert (transcribe.device, transcribe.compute_type) == ("cpu", "int8")
+    assert (transcribe.concurrency, transcribe.threads) == (8, 1)
+    assert made.serving.device == "cpu"
+    assert [note.code for note in made.serving.notes] == ["cpu_only"]
+
+
+def test_a_gpu_is_used_by_both_engines(by_hand: Config) -> None:
+    made = planned(by_hand, GPU)
+    assert (made.serving.device, made.serving.compute_type) == ("cuda:0", "float16")
+    assert made.serving.diarization_device == "cuda:0"
+    assert made.serving.device_name == "NVIDIA H200"
+    assert made.serving.notes == ()
+    assert made.workers[1].slots == 1
+    assert "LD_LIBRARY_PATH" in made.workers[1].environment
+    assert "LD_LIBRARY_PATH" not in made.workers[0].environment
+
+
+def test_each_worker_takes_as_many_jobs_as_it_has_threads_for(by_hand: Config) -> None:
+    config = changed(by_hand, "transcribe", concurrency=3, threads=2)
+    worker = planned(config).workers[1]
+    assert worker.slots == 3
+    assert worker.environment["OMP_NUM_THREADS"] == "2"
+
+
+def test_the_model_that_auto_means_is_named_when_it_is_missing(config: Config) -> None:
+    with pytest.raises(StartError, match=r"model base is not installed; run: .*whisperd models pull base"):
+        planned(config)
+    with pytest.raises(StartError, match=r"whisperd models pull large-v3-turbo"):
+        planned(config, GPU)
+
+
+def test_a_missing_pipeline_names_both_ways_out(by_hand: Config) -> None:
+    config = changed(by_hand, "diarize", model="diarization")
+    with pytest.raises(StartError, match=r"whisperd models pull diarization or set enabled = false"):
+        planned(config)
+
+
+def test_without_diarization_no_worker_is_started_for_it(by_hand: Config) -> None:
+    made = planned(changed(by_hand, "diarize", enabled=False))
+    assert [worker.kind for worker in made.workers] == ["decode", "transcribe"]
+    assert made.serving.diarization is None
+
+
+def test_a_damaged_model_is_named_with_its_damage(by_hand: Config, tmp_path: Path) -> None:
+    (tmp_path / "whisper" / "manifest.json").write_text("{")
+    with pytest.raises(StartError, match="is damaged"):
+        planned(by_hand)
+
+
+def test_a_gpu_that_was_asked_for_and_cannot_be_had_is_no_reason_to_use_the_cpu(by_hand: Config) -> None:
+    with pytest.raises(StartError, match="no card"):
+        planned(changed(by_hand, "transcribe", device="cuda"))

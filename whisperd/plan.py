@@ -1,0 +1,163 @@
+"""From the configuration, the machine and the models: which workers to start, with what."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from whisperd.config.schema import Config
+from whisperd.cuda.choice import DIARIZATION_BYTES, Choice, choose, choose_diarization, default_model
+from whisperd.cuda.environment import worker_environment
+from whisperd.cuda.facts import Facts
+from whisperd.cuda.probe import probe
+from whisperd.errors import StartError
+from whisperd.models import catalogue
+from whisperd.models.store import Store
+from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup
+from whisperd.service import Serving
+
+CACHE = "cache"
+"""Under the state directory: what workers keep from start to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """One worker: what it loads, in which environment, and how many jobs it takes at once."""
+
+    kind: Kind
+    setup: Setup
+    environment: Mapping[str, str]
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is settled before the first process starts."""
+
+    workers: tuple[WorkerPlan, ...]
+    serving: Serving
+
+
+async def make_plan(config: Config, environ: Mapping[str, str]) -> Plan:
+    """Probe the machine and plan for it. Raises StartError with what is missing and how to get it."""
+    cache = config.paths.state / CACHE
+    facts = await asyncio.to_thread(probe, config.cuda, environ, cache=cache)
+    return plan(config, environ, facts, cores=len(os.sched_getaffinity(0)))
+
+
+def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int) -> Plan:
+    """Plan for a machine with these GPUs and `cores`. Raises StartError."""
+    store = Store(config.paths.state)
+    reserved = DIARIZATION_BYTES if config.diarize.enabled else 0
+    model, choice = choose_model(config, store, facts, reserved_bytes=reserved)
+    planner = _Planner(config, environ, store)
+    workers = [planner.decode(cores), planner.transcribe(model, choice, cores)]
+    diarization = None
+    if config.diarize.enabled:
+        diarization = choose_diarization(config.diarize.device, choice, facts)
+        workers.append(planner.diarize(diarization))
+    return Plan(
+        workers=tuple(workers),
+        serving=Serving(
+            model=model,
+            device=choice.label,
+            device_name=choice.device_name,
+            compute_type=choice.compute_type,
+            diarization=config.diarize.model if diarization else None,
+            diarization_device=diarization.label if diarization else None,
+            notes=choice.notes + (diarization.notes if diarization else ()),
+        ),
+    )
+
+
+def choose_model(config: Config, store: Store, facts: Facts, *, reserved_bytes: int) -> tuple[str, Choice]:
+    """The Whisper model's name and its place: "auto" is what suits the device that it would run on."""
+    wanted = config.transcribe
+
+    def place(model: str) -> Choice:
+        return choose(
+            wanted.device,
+            wanted.compute_type,
+            facts,
+            weights_bytes=_weights_bytes(store, model),
+            reserved_bytes=reserved_bytes,
+        )
+
+    if wanted.model != "auto":
+        model = store.resolve_alias(wanted.model)
+        return model, place(model)
+    choice = place(default_model("cuda"))
+    return default_model(choice.device), choice
+
+
+def _weights_bytes(store: Store, model: str) -> int:
+    """Size of the weights in float16: the catalogue's, or the file's where the model is the user's own."""
+    if known := catalogue.find(model):
+        return known.weights_bytes
+    path = store.path(model)
+    weights = path / "model.bin" if path else None
+    return weights.stat().st_size if weights and weights.exists() else 0
+
+
+class _Planner:
+    """Makes the plan of each worker."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], store: Store) -> None:
+        self._config = config
+        self._environ = environ
+        self._store = store
+
+    def decode(self, cores: int) -> WorkerPlan:
+        setup = DecodeSetup(concurrency=cores, max_duration_s=float(self._config.limits.duration))
+        return WorkerPlan("decode", setup, self._environment("cpu", 1), cores)
+
+    def transcribe(self, model: str, choice: Choice, cores: int) -> WorkerPlan:
+        wanted = self._config.transcribe
+        threads = 1 if wanted.threads == "auto" else wanted.threads
+        concurrency = wanted.concurrency
+        if concurrency == "auto":
+            concurrency = cores if choice.device == "cpu" else 1
+        setup = TranscribeSetup(
+            model=model,
+            model_dir=str(self._installed(model)),
+            device=choice.device,
+            device_index=choice.device_index,
+            compute_type=choice.compute_type,
+            concurrency=concurrency,
+            threads=threads,
+            beam_size=wanted.beam_size,
+            vad=wanted.vad,
+        )
+        return WorkerPlan("transcribe", setup, self._environment(choice.device, threads), concurrency)
+
+    def diarize(self, choice: Choice) -> WorkerPlan:
+        wanted = self._config.diarize
+        threads = 1 if wanted.threads == "auto" else wanted.threads
+        setup = DiarizeSetup(
+            model=wanted.model,
+            model_dir=str(
+                self._installed(wanted.model, otherwise='or set enabled = false in the section "diarize"')
+            ),
+            device=choice.device,
+            device_index=choice.device_index,
+            threads=threads,
+        )
+        return WorkerPlan("diarize", setup, self._environment(choice.device, threads), 1)
+
+    def _installed(self, model: str, otherwise: str = "") -> Path:
+        path = self._store.path(model)
+        problems = self._store.verify(model, checksums=False)
+        if path is None:
+            trouble = f"the model {model} is not installed"
+        elif problems:
+            trouble = f"the model {model} is damaged ({'; '.join(problems)})"
+        else:
+            return path
+        command = self._store.pull_command(model)
+        raise StartError(" ".join(filter(None, (f"{trouble}; run: {command}", otherwise))))
+
+    def _environment(self, device: Literal["cpu", "cuda"], threads: int) -> Mapping[str, str]:
+        cache = self._config.paths.state / CACHE
+        return worker_environment(self._config.cuda, self._environ, device, cache=cache, threads=threads)
