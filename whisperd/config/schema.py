@@ -3,16 +3,17 @@
 A section is a frozen dataclass; a field is an option. The type says how the value is written:
 `Duration` ("30s", "5min"), `Size` ("2GiB"), or what TOML itself has.
 """
+# ruff: noqa: RUF009 - `option` makes a dataclass field, as `dataclasses.field` does
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
+from whisperd.config.kinds import Address, Auto, Bytes, Count, Device, Directory, Language, Model, Time
 from whisperd.config.units import Duration, Size
 
 Level = Literal["debug", "info", "warning", "error"]
-Auto = Literal["auto"]
-Count = Annotated[int, "positive"]
 
 ComputeType = Literal[
     "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"
@@ -22,19 +23,17 @@ COMPUTE_TYPES: tuple[str, ...] = get_args(ComputeType)
 
 def option(default: Any, doc: str, *, live: bool = False) -> Any:
     """An option. `live` says that a reload applies it; the others need a restart."""
-    metadata = {"doc": doc, "live": live}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"doc": doc, "live": live})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """Where clients connect, and how the daemon stops."""
 
-    listen: tuple[str, ...] = option(
-        ("0.0.0.0:8000",),  # noqa: S104 - a service for the LAN
-        'Addresses to listen on: "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". Not used under socket activation.',
+    listen: tuple[Address, ...] = option(
+        ("0.0.0.0:8000",),
+        'Addresses to listen on: "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". '
+        "Not used under socket activation.",
     )
     drain_timeout: Duration = option(
         Duration("30s"), "How long running requests may go on after a stop was asked for.", live=True
@@ -45,24 +44,33 @@ class Server:
 class Paths:
     """Directories. systemd makes the default ones."""
 
-    state: Path = option(Path("/var/lib/whisperd"), "What must last: models.")
-    spool: Path = option(
+    state: Directory = option(Path("/var/lib/whisperd"), "What must last: models.")
+    spool: Directory = option(
         Path("/var/cache/whisperd/spool"), "Uploads while they are worked on; emptied at start."
     )
-    run: Path = option(Path("/run/whisperd"), "The control socket.")
+    run: Directory = option(Path("/run/whisperd"), "The control socket.")
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the administrator's own commands reach the running daemon."""
+        return self.run / "control.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one caller may ask for."""
 
-    upload: Size = option(Size("2GiB"), "Largest upload.", live=True)
-    duration: Duration = option(Duration("12h"), "Longest recording.")
-    waiting: Count = option(64, "Requests that may wait for their turn; more are refused with 503.", live=True)
-    wait: Duration = option(
-        Duration("1h"), "Longest time from a request's arrival to its answer; then it fails with 504.", live=True
+    upload: Bytes = option(Size("2GiB"), "Largest upload.", live=True)
+    duration: Time = option(Duration("12h"), "Longest recording.")
+    waiting: Count = option(
+        64, "Requests that may wait for their turn; more are refused with 503.", live=True
     )
-    upload_idle: Duration = option(
+    wait: Time = option(
+        Duration("1h"),
+        "Longest time from a request's arrival to its answer; then it fails with 504.",
+        live=True,
+    )
+    upload_idle: Time = option(
         Duration("60s"), "An upload that sends nothing for so long is given up.", live=True
     )
 
@@ -71,17 +79,20 @@ class Limits:
 class Transcribe:
     """Speech to text."""
 
-    model: str = option(
+    model: Model = option(
         "auto", 'A name from `whisperd models list`, or "auto": large-v3-turbo on a GPU, base on the CPU.'
     )
-    device: str = option(
+    device: Device = option(
         "auto",
-        '"auto", "cpu", "cuda" or "cuda:N". With "cuda" a start without a usable GPU fails; it never falls back.',
+        '"auto", "cpu", "cuda" or "cuda:N". With "cuda" a start without a usable GPU fails; '
+        "it never falls back.",
     )
     compute_type: ComputeType = option(
         "auto", 'Arithmetic: "auto", ' + ", ".join(f'"{name}"' for name in COMPUTE_TYPES[1:]) + "."
     )
-    language: str = option("auto", 'Spoken language when a request names none: a code, or "auto".', live=True)
+    language: Language = option(
+        "auto", 'Spoken language when a request names none: a code, or "auto".', live=True
+    )
     beam_size: Count = option(5, "Beam size when a request names none.")
     vad: bool = option(True, "Skip what is not speech before decoding it.")
     concurrency: Auto | Count = option(
@@ -95,8 +106,10 @@ class Diarize:
     """Who spoke when."""
 
     enabled: bool = option(True, "Load the diarization pipeline.")
-    model: str = option("diarization", "A name from `whisperd models list`, or a directory with a pipeline.")
-    device: str = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
+    model: Model = option(
+        "diarization", "A name from `whisperd models list`, or a directory with a pipeline."
+    )
+    device: Device = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
     threads: Auto | Count = option("auto", 'CPU threads; "auto" is 1.')
 
 
@@ -104,7 +117,7 @@ class Diarize:
 class Cuda:
     """NVIDIA's libraries."""
 
-    library_dirs: tuple[Path, ...] = option(
+    library_dirs: tuple[Directory, ...] = option(
         (), "Directories with CUDA libraries, searched before the package's own."
     )
 
@@ -113,21 +126,23 @@ class Cuda:
 class Workers:
     """The supervision of the engine's processes."""
 
-    ping_interval: Duration = option(Duration("5s"), "Time between two pings.", live=True)
-    ping_timeout: Duration = option(
+    ping_interval: Time = option(Duration("5s"), "Time between two pings.", live=True)
+    ping_timeout: Time = option(
         Duration("20s"), "A worker that leaves a ping unanswered for so long is killed.", live=True
     )
-    stall_timeout: Duration = option(
+    stall_timeout: Time = option(
         Duration("10min"), "A worker whose job makes no progress for so long is killed.", live=True
     )
-    start_timeout: Duration = option(Duration("10min"), "Longest time for a worker to load its model.")
+    start_timeout: Time = option(Duration("10min"), "Longest time for a worker to load its model.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What goes to the journal."""
 
-    level: Level = option("info", 'Least severe messages to log: "debug", "info", "warning" or "error".', live=True)
+    level: Level = option(
+        "info", 'Least severe messages to log: "debug", "info", "warning" or "error".', live=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +157,41 @@ class Config:
     cuda: Cuda = field(default_factory=Cuda)
     workers: Workers = field(default_factory=Workers)
     log: Log = field(default_factory=Log)
+
+
+class Option(NamedTuple):
+    """What the schema says of one option."""
+
+    section: str
+    key: str
+    kind: Any
+    """Its type, with the checks of `whisperd.config.kinds`."""
+    default: Any
+    doc: str
+    live: bool
+
+    @property
+    def path(self) -> str:
+        """The dotted path, as in `limits.upload`."""
+        return f"{self.section}.{self.key}"
+
+    def of(self, config: Config) -> Any:
+        """The option's value in a configuration."""
+        return getattr(getattr(config, self.section), self.key)
+
+
+def _options(section: str, kind: type[Any]) -> list[Option]:
+    return [
+        Option(section, each.name, each.type, each.default, each.metadata["doc"], each.metadata["live"])
+        for each in fields(kind)
+    ]
+
+
+SECTIONS: Final[Mapping[str, type[Any]]] = {
+    section.name: section.type for section in fields(Config) if isinstance(section.type, type)
+}
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    each.path: each for section, kind in SECTIONS.items() for each in _options(section, kind)
+}
+"""Every option by its dotted path, in the order of the file."""

@@ -1,0 +1,102 @@
+"""The kinds of value that options have: a type, and the check that goes with it.
+
+A check raises ValueError, in words for the person who wrote the value.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+from whisperd.config.units import Duration, Size
+from whisperd.transcript.languages import LANGUAGES
+
+UNIX_PATH_BYTES: Final = 107
+"""The kernel's limit on the path of a Unix socket."""
+
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
+
+
+class HostPort(NamedTuple):
+    """A TCP address; port 0 is any free one."""
+
+    host: str
+    port: int
+
+
+def parse_address(text: str) -> HostPort | Path:
+    """Read "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". Raises ValueError."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise ValueError(f'"{text}" needs an absolute path, such as "unix:/run/whisperd/http.sock"')
+        if len(path.encode()) > UNIX_PATH_BYTES:
+            raise ValueError(f'"{text}" is too long for a socket: {UNIX_PATH_BYTES} bytes is the limit')
+        return Path(path)
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError(
+            f'"{text}" is not an address; write "HOST:PORT", "[IPv6]:PORT" (port 0 to 65535) or "unix:/PATH"'
+        )
+    return HostPort(_host(host), int(port))
+
+
+def _host(host: str) -> str:
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        if re.fullmatch("[0-9.]+", host):
+            return str(ipaddress.IPv4Address(host))
+    except ValueError as error:
+        raise ValueError(f'"{host}" is not an IP address: {error}') from error
+    if ":" in host:
+        raise ValueError(f'"{host}" holds a colon; an IPv6 address stands in brackets: "[{host}]:PORT"')
+    if not _HOST.fullmatch(host):
+        raise ValueError(f'"{host}" is not a host name')
+    return host
+
+
+def _address(text: str) -> None:
+    parse_address(text)
+
+
+def _positive(number: float) -> None:
+    if number <= 0:
+        raise ValueError(f"{number} is too small; it must be more than 0")
+
+
+def _device(text: str) -> None:
+    if not _DEVICE.fullmatch(text):
+        raise ValueError(f'"{text}" is not a device; use "auto", "cpu", "cuda" or "cuda:N"')
+
+
+def _language(text: str) -> None:
+    if text != "auto" and text not in LANGUAGES:
+        by_name = {name: code for code, name in LANGUAGES.items()}
+        code = by_name.get(text.lower()) or re.split("[-_]", text.lower())[0]
+        hint = f'; did you mean "{code}"?' if code in LANGUAGES else ""
+        raise ValueError(f'"{text}" is not a language that Whisper knows; use its code, or "auto"{hint}')
+
+
+def _model(text: str) -> None:
+    if re.search(r"\s", text) or text.startswith((".", "~")):
+        raise ValueError(f'"{text}" is not a model; use a name from `whisperd models list`')
+
+
+def _absolute(path: Path) -> None:
+    if not path.is_absolute():
+        raise ValueError(f'"{path}" is not an absolute path')
+    if ".." in path.parts:
+        raise ValueError(f'"{path}" must not hold ".."')
+
+
+Auto = Literal["auto"]
+Count = Annotated[int, _positive]
+Time = Annotated[Duration, _positive]
+Bytes = Annotated[Size, _positive]
+Directory = Annotated[Path, _absolute]
+Address = Annotated[str, _address]
+Device = Annotated[str, _device]
+Language = Annotated[str, _language]
+Model = Annotated[str, _model]
