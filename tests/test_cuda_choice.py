@@ -13,7 +13,7 @@ from whisperd.cuda.choice import (
     memory_need,
 )
 from whisperd.cuda.facts import Device, Facts, Obstacle
-from whisperd.errors import ConfigError, StartError
+from whisperd.errors import StartError
 
 TURBO = 1_617_884_929
 LARGE = 3_087_284_237
@@ -169,14 +169,6 @@ def test_a_card_can_be_named_by_its_number() -> None:
     assert choose("cuda:1", "auto", machine, weights_bytes=TURBO).compute_type == "int8_float32"
     with pytest.raises(StartError, match=r"no GPU of that number.*RTX 3060 \(cuda:0\), .*\(cuda:1\)"):
         choose("cuda:2", "auto", machine, weights_bytes=TURBO)
-
-
-@pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:x", "CUDA", ""])
-def test_a_device_that_is_none_is_a_mistake_in_the_configuration(wanted: str) -> None:
-    with pytest.raises(ConfigError, match=r'must be "auto", "cpu", "cuda" or "cuda:N"'):
-        choose(wanted, "auto", facts(RTX_3060), weights_bytes=TURBO)
-    with pytest.raises(ConfigError, match=r"diarize.device"):
-        choose_diarization(wanted or "gpu", ON_CPU, facts(RTX_3060))
 
 
 def test_diarization_follows_the_transcription() -> None:

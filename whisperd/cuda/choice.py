@@ -1,13 +1,12 @@
 """Which device, and which arithmetic on it: pure functions of what was configured and what was probed."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from whisperd.cuda.compatibility import ctranslate2_obstacle, torch_obstacle
 from whisperd.cuda.facts import Device, Facts, Obstacle
-from whisperd.errors import ConfigError, StartError
+from whisperd.errors import StartError
 from whisperd.transcript.model import Notice
 
 DIARIZATION_BYTES: Final = 2 * 2**30
@@ -61,9 +60,7 @@ def choose(
     """
     if device == "cpu":
         return _on_cpu(compute_type)
-    found = _usable(
-        "transcribe", device, facts, lambda card: _obstacle(card, facts, compute_type, weights_bytes)
-    )
+    found = _usable(device, facts, lambda card: _obstacle(card, facts, compute_type, weights_bytes))
     if not isinstance(found, Obstacle):
         return _on_card(_best(found), compute_type, weights_bytes, reserved_bytes)
     if device != "auto":
@@ -80,7 +77,7 @@ def choose_diarization(device: str, transcription: Choice, facts: Facts) -> Choi
     wanted = transcription.label if device == "auto" else device
     if wanted == "cpu":
         return Choice(device="cpu", compute_type="float32")
-    found = _usable("diarize", wanted, facts, lambda card: torch_obstacle(card, facts))
+    found = _usable(wanted, facts, lambda card: torch_obstacle(card, facts))
     if not isinstance(found, Obstacle):
         same = [card for card in found if f"cuda:{card.index}" == transcription.label]
         card = _best(same or found)
@@ -92,19 +89,15 @@ def choose_diarization(device: str, transcription: Choice, facts: Facts) -> Choi
 
 
 def _usable(
-    section: str, device: str, facts: Facts, obstacle: Callable[[Device], Obstacle | None]
+    device: str, facts: Facts, obstacle: Callable[[Device], Obstacle | None]
 ) -> list[Device] | Obstacle:
     """The cards that "auto", "cuda" or "cuda:N" may mean, at least one, or why there is none."""
-    match = re.fullmatch(r"auto|cuda(?::(\d+))?", device)
-    if match is None:
-        raise ConfigError(
-            f'{section}.device is "{device}"; it must be "auto", "cpu", "cuda" or "cuda:N", N a number'
-        )
     if facts.obstacle:
         return facts.obstacle
+    number = device.partition(":")[2]
     usable, obstacles = [], []
     for card in facts.devices:
-        if match[1] is None or card.index == int(match[1]):
+        if not number or card.index == int(number):
             if found := obstacle(card):
                 obstacles.append(found)
             else:
