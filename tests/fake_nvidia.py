@@ -83,7 +83,7 @@ class FakeRoot:
 
     def add_nodes(self, *names: str, mode: int = 0o666) -> None:
         """Device nodes; ordinary files do, since their type is not looked at."""
-        (self.path / "dev").mkdir(exist_ok=True)
+        (self.path / "dev").mkdir(parents=True, exist_ok=True)
         for name in names:
             node = self.path / "dev" / name
             node.touch()
