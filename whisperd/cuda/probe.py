@@ -13,9 +13,7 @@ from whisperd.cuda.child import ChildFailed, ask
 from whisperd.cuda.environment import worker_environment
 from whisperd.cuda.facts import Facts, Obstacle
 
-NO_CARD = Obstacle(
-    "this machine has no NVIDIA card", 'Set transcribe.device to "cpu" to say that it is meant'
-)
+NO_CARD = Obstacle("this machine has no NVIDIA card", 'Set the device to "cpu" if that is meant')
 
 AskEngines = Callable[[Mapping[str, str]], Engines]
 
