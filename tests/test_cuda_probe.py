@@ -1,5 +1,7 @@
 """What is found out about the machine's cards: from the bus, from NVML, from the engines."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -159,6 +161,18 @@ def test_without_a_card_nobody_is_asked(root: FakeRoot) -> None:
             raise AssertionError
 
     assert probed(root, Untouchable()) == Facts(obstacle=NO_CARD)
+
+
+def test_a_machine_without_a_card_does_not_even_load_what_would_ask(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from whisperd.config.schema import Cuda;"
+        "from whisperd.cuda.probe import probe; from whisperd.cuda.environment import worker_environment;"
+        f"here = Path({str(tmp_path)!r}); probe(Cuda(), {{}}, cache=here, root=here);"
+        "worker_environment(Cuda(), {}, 'cpu', cache=here);"
+        "print(*{'pynvml', 'importlib.metadata'} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
 
 
 def test_the_engines_word_on_compute_types_comes_to_each_card(root: FakeRoot) -> None:

@@ -1,9 +1,5 @@
 """NVIDIA's libraries and cards: where the libraries are, what the cards can do, and which one to use.
 
 Nothing here touches a card from the daemon's own process but NVML, which makes no CUDA context. Workers
-import `mapped` alone.
+import `mapped` and `answers` alone.
 """
-
-from whisperd.cuda.mapped import mapped_libraries
-
-__all__ = ["mapped_libraries"]
