@@ -59,29 +59,37 @@ def test_a_systemd_that_hangs_is_not_waited_for(systemctl: Path, monkeypatch: py
     assert systemd.show(systemd.SERVICE) == {}
 
 
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> pwd.struct_passwd:
-    """The package's user."""
-    made = pwd.struct_passwd(("whisperd", "x", 990, 991, "", "/nonexistent", "/usr/sbin/nologin"))
-    monkeypatch.setattr("pwd.getpwnam", {"whisperd": made}.__getitem__)
+SERVICE = pwd.struct_passwd(("whisperd", "x", 990, 991, "", "/nonexistent", "/usr/sbin/nologin"))
+ASKER = pwd.struct_passwd(("alice", "x", 1000, 1000, "", "/home/alice", "/bin/sh"))
+ROOT = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", "/bin/sh"))
+
+
+def accounts(monkeypatch: pytest.MonkeyPatch, *known: pwd.struct_passwd, asks: pwd.struct_passwd) -> None:
+    monkeypatch.setattr("pwd.getpwnam", {account.pw_name: account for account in known}.__getitem__)
+    monkeypatch.setattr("pwd.getpwuid", {account.pw_uid: account for account in known}.__getitem__)
     monkeypatch.setattr("os.getgrouplist", lambda _, gid: [gid, 44])
-    return made
+    monkeypatch.setattr("os.geteuid", lambda: asks.pw_uid)
 
 
-def test_root_looks_with_the_eyes_of_the_packages_user(
-    account: pwd.struct_passwd, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asks", [ROOT, ASKER], ids=["root", "alice"])
+def test_the_daemon_is_whom_its_state_belongs_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: pwd.struct_passwd
 ) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert User.of_the_daemon() == User("whisperd", account.pw_uid, frozenset({991, 44}))
+    owner = pwd.struct_passwd(("whisperd", "x", tmp_path.stat().st_uid, 991, "", "", ""))
+    accounts(monkeypatch, owner, asks=asks)
+    assert User.of_the_daemon(tmp_path) == User("whisperd", owner.pw_uid, frozenset({991, 44}))
 
 
-@pytest.mark.usefixtures("account")
-def test_anybody_else_looks_with_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: pwd.getpwuid(1).pw_uid)
-    assert User.of_the_daemon().uid == 1
+def test_before_the_first_start_root_speaks_for_the_packages_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts(monkeypatch, ROOT, SERVICE, asks=ROOT)
+    assert User.of_the_daemon(tmp_path / "state") == User("whisperd", 990, frozenset({991, 44}))
 
 
-def test_without_the_package_root_is_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
-    assert User.of_the_daemon().uid == 0
+@pytest.mark.parametrize("asks", [ROOT, ASKER], ids=["root", "alice"])
+def test_without_package_and_state_it_is_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: pwd.struct_passwd
+) -> None:
+    accounts(monkeypatch, ROOT, ASKER, asks=asks)
+    assert User.of_the_daemon(tmp_path / "state").name == asks.pw_name

@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="find out what keeps a job from running",
         description="Look at everything that a job needs, in the order in which to mend it: the GPU, its "
         "driver and libraries, the engines, memory, disks, models, addresses. The exit status is 0 only if a "
-        "job would run. Run it as root to have it look with the eyes of the service's user.",
+        "job would run. It needs to be root, or the service's user, to look at models and uploads.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=_run)
@@ -52,7 +52,8 @@ def _machine(arguments: argparse.Namespace) -> Machine:
         config = load(arguments.config, os.environ)
     except ConfigError as error:
         mistakes = error.message
-    return Machine(config=config, mistakes=mistakes, environ=os.environ, user=User.of_the_daemon())
+    user = User.of_the_daemon(config.paths.state)
+    return Machine(config=config, mistakes=mistakes, environ=os.environ, user=user)
 
 
 def _print_json(findings: Iterable[Finding]) -> bool:

@@ -3,6 +3,7 @@
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from whisperd.models.owner import SERVICE_USER
@@ -22,18 +23,24 @@ class User:
     gids: frozenset[int]
 
     @classmethod
-    def of_the_daemon(cls) -> Self:
-        """The package's user where root asks and there is one; otherwise whoever asks."""
-        if os.geteuid() == 0:
-            try:
-                account = pwd.getpwnam(SERVICE_USER)
-            except KeyError:
-                pass  # not installed as a package
-            else:
-                groups = os.getgrouplist(account.pw_name, account.pw_gid)
-                return cls(account.pw_name, account.pw_uid, frozenset(groups))
-        name = pwd.getpwuid(os.geteuid()).pw_name
-        return cls(name, os.geteuid(), frozenset((os.getegid(), *os.getgroups())))
+    def of_the_daemon(cls, state: Path) -> Self:
+        """Whom the state directory belongs to; before there is one, the package's user where root asks.
+
+        Otherwise it is whoever asks.
+        """
+        try:
+            if state.exists():
+                return cls._of_account(pwd.getpwuid(state.stat().st_uid))
+            if os.geteuid() == 0:
+                return cls._of_account(pwd.getpwnam(SERVICE_USER))
+        except (PermissionError, KeyError):
+            pass  # can't be seen from here, or no such account
+        return cls._of_account(pwd.getpwuid(os.geteuid()))
+
+    @classmethod
+    def _of_account(cls, account: pwd.struct_passwd) -> Self:
+        groups = os.getgrouplist(account.pw_name, account.pw_gid)
+        return cls(account.pw_name, account.pw_uid, frozenset(groups))
 
     def may(self, status: os.stat_result, wanted: int, more_gids: frozenset[int] = frozenset()) -> bool:
         """Whether the mode of a file grants `wanted`, as one octal digit."""
