@@ -1,7 +1,6 @@
 """The addresses to listen on: free, or held by whisperd itself."""
 
 import errno
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +42,7 @@ def _check_port(machine: Machine, address: HostPort) -> tuple[str, str] | None:
                 "taken by another program",
                 f"Find it with ss -ltnp 'sport = :{address.port}', or choose another port (server.listen)",
             )
-        # A name that can't be resolved has a number below 0, and its own words.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         return f"can't be had: {reason}", "Set server.listen to an address of this machine"
     return None
 
