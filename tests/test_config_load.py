@@ -1,5 +1,7 @@
 """From files to a configuration, or to all of their mistakes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -224,3 +226,9 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(main: Path) -> None:
 
 def test_every_option_says_what_it_is_for() -> None:
     assert all(option.doc.endswith((".", '".')) for option in OPTIONS.values())
+
+
+def test_reading_the_configuration_costs_a_start_little() -> None:
+    program = "import sys, whisperd.config.load; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"aiohttp", "msgspec", "rich", "tomli_w", "json", "difflib"} & set(loaded.stdout.split())
