@@ -80,7 +80,7 @@ async def fake_worker(live: Live, kind: Kind = "transcribe", model: str = "fake"
 async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is often another process's
             await asyncio.sleep(0.01)
 
 

@@ -58,9 +58,7 @@ class FakeEngine:
                 return Diarized(Diarization(turns, turns))
 
 
-def behave(
-    how: str, witness: Path, progress: Callable[[float], None], cancelled: Callable[[], bool]
-) -> None:
+def behave(how: str, witness: Path, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
     """Do what the job asks for; `witness` lies where a mark of an earlier attempt may stand."""
     match how:
         case "crash":

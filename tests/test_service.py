@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import changed, fake_worker, until
@@ -132,7 +133,7 @@ async def test_a_request_that_kills_two_workers_fails_clearly(live: Live, tmp_pa
     ],
 )
 async def test_what_cannot_be_given_is_refused_before_any_work(
-    live: Live, recording: Path, request_: dict[str, str], error: type[Exception], message: str
+    live: Live, recording: Path, request_: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     async with running(live) as service:
         with pytest.raises(error, match=message):

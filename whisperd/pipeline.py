@@ -98,11 +98,10 @@ class Pipeline:
             if speakers and not speakers.done():
                 speakers.cancel()
                 await asyncio.wait([speakers])
-        segments = transcribed.segments
         return Answer(
             duration=decoded.samples / SAMPLE_RATE_HZ,
             transcribed=transcribed,
-            segments=align(segments, diarization) if diarization.exclusive else segments,
+            segments=align(transcribed.segments, diarization),
             diarization=diarization,
             timings=Timings(
                 queued_s=decode.queued_s + max(transcribe.queued_s, diarize.queued_s),

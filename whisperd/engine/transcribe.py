@@ -3,7 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -100,11 +100,11 @@ class Transcriber:
         )
         duration = job.samples / SAMPLE_RATE_HZ
         segments = []
-        for segment in _in_order(found, duration):
+        for number, each in enumerate(found):
             if cancelled():
                 raise Cancelled
-            segments.append(segment)
-            progress(segment.end)
+            segments.append(_segment(number, each, duration))
+            progress(segments[-1].end)
         if not segments and job.language is None:
             # What the detector says of a recording without speech means nothing.
             return Transcribed(None, None, [])
@@ -116,27 +116,27 @@ class Transcriber:
         self._model.model.load_model()
 
 
-def _in_order(found: Iterable[Any], duration: float) -> Iterator[Segment]:
-    """faster-whisper's segments as ours: times inside the recording, starts that never go back."""
-    reached = 0.0
-    for number, segment in enumerate(found):
-        words = []
-        for word in segment.words or ():
-            start = min(max(float(word.start), reached), duration)
-            end = min(max(float(word.end), start), duration)
-            words.append(Word(word.word, round(start, 3), round(end, 3), round(float(word.probability), 4)))
-            reached = start
-        start = min(max(float(segment.start), 0.0), duration)
-        yield Segment(
-            id=number,
-            start=round(words[0].start if words else start, 3),
-            end=round(words[-1].end if words else min(max(float(segment.end), start), duration), 3),
-            text=segment.text,
-            words=words,
-            seek=segment.seek,
-            tokens=list(segment.tokens),
-            temperature=float(segment.temperature),
-            avg_logprob=round(float(segment.avg_logprob), 5),
-            compression_ratio=round(float(segment.compression_ratio), 4),
-            no_speech_prob=round(float(segment.no_speech_prob), 6),
-        )
+def _segment(number: int, found: Any, duration: float) -> Segment:
+    """faster-whisper's segment as ours, inside the recording."""
+
+    def inside(seconds: float) -> float:
+        return round(min(max(float(seconds), 0.0), duration), 3)
+
+    words = [
+        Word(word.word, inside(word.start), inside(word.end), round(float(word.probability), 4))
+        for word in found.words or ()
+    ]
+    return Segment(
+        id=number,
+        # The words' own times are finer than the segment's, which come from Whisper's timestamp tokens.
+        start=words[0].start if words else inside(found.start),
+        end=words[-1].end if words else inside(found.end),
+        text=found.text,
+        words=words,
+        seek=found.seek,
+        tokens=list(found.tokens),
+        temperature=float(found.temperature),
+        avg_logprob=round(float(found.avg_logprob), 5),
+        compression_ratio=round(float(found.compression_ratio), 4),
+        no_speech_prob=round(float(found.no_speech_prob), 6),
+    )

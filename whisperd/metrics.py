@@ -1,0 +1,121 @@
+"""Numbers for Prometheus, in a registry of their own."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from whisperd import __version__
+from whisperd.status import Status, WorkerState
+from whisperd.transcript.model import Transcript
+
+_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 1800, 3600)
+
+
+class Metrics:
+    """Counts what is told to it, and reads the rest from the service's status when asked."""
+
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "whisperd_requests",
+            "Requests that ended.",
+            ["dialect", "outcome", "status"],
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "whisperd_request_seconds",
+            "Time from a request's arrival to its answer.",
+            ["dialect"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._audio_seconds = Counter(
+            "whisperd_audio_seconds",
+            "Length of the recordings that were answered.",
+            ["dialect"],
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "whisperd_stage_seconds",
+            "Time that an answered request spent in each stage.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.registry.register(_StatusCollector(status))
+        ProcessCollector(registry=self.registry)
+
+    def request_ended(self, dialect: str, outcome: str, status: int, wall_s: float) -> None:
+        """Count a request."""
+        self._requests.labels(dialect, outcome, str(status)).inc()
+        self._request_seconds.labels(dialect).observe(wall_s)
+
+    def answered(self, dialect: str, transcript: Transcript) -> None:
+        """Count a recording, and where its time went."""
+        self._audio_seconds.labels(dialect).inc(transcript.duration)
+        timings = transcript.timings
+        for stage, seconds in (
+            ("queue", timings.queued_s),
+            ("decode", timings.decode_s),
+            ("transcribe", timings.transcribe_s),
+            ("diarize", timings.diarize_s),
+        ):
+            if seconds or stage == "queue":
+                self._stage_seconds.labels(stage).observe(seconds)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All numbers in the format that the Accept header prefers, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+class _StatusCollector(Collector):
+    """The service's status as gauges, read at each scrape."""
+
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self._status = status
+
+    def describe(self) -> Iterator[Metric]:
+        # Named here, so that registering does not ask for a status before there is a service.
+        yield InfoMetricFamily("whisperd_build", "")
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        yield InfoMetricFamily("whisperd_build", "The running version.", {"version": __version__})
+        yield GaugeMetricFamily("whisperd_ready", "1 when a job could run.", float(status.ready))
+        yield GaugeMetricFamily("whisperd_uptime_seconds", "Time since the start.", status.uptime_s)
+        yield GaugeMetricFamily("whisperd_requests_running", "Requests being worked on.", status.running)
+        yield GaugeMetricFamily(
+            "whisperd_requests_waiting", "Requests that wait for their turn.", status.waiting
+        )
+        yield from self._workers(status)
+
+    def _workers(self, status: Status) -> Iterator[Metric]:
+        labels = ["kind", "device"]
+        state = GaugeMetricFamily(
+            "whisperd_worker_state", "1 for the state that a worker is in.", labels=[*labels, "state"]
+        )
+        restarts = CounterMetricFamily(
+            "whisperd_worker_restarts", "Times that a worker was started again.", labels=labels
+        )
+        memory = GaugeMetricFamily(
+            "whisperd_worker_resident_bytes", "A worker's memory at its last ping.", labels=labels
+        )
+        running = GaugeMetricFamily(
+            "whisperd_worker_jobs_running", "Jobs in a worker's hands.", labels=labels
+        )
+        waiting = GaugeMetricFamily("whisperd_worker_jobs_waiting", "Jobs that wait for it.", labels=labels)
+        for worker in status.workers:
+            who = [worker.kind, worker.device or ""]
+            for name in get_args(WorkerState):
+                state.add_metric([*who, name], float(worker.state == name))
+            restarts.add_metric(who, worker.restarts)
+            memory.add_metric(who, worker.rss_bytes)
+            running.add_metric(who, worker.running)
+            waiting.add_metric(who, worker.waiting)
+        yield from (state, restarts, memory, running, waiting)

@@ -1,0 +1,74 @@
+"""`POST /v1/audio/diarization`: who spoke when, without the text."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+from whisperd.transcript import formats
+from whisperd.transcript.model import Notice, Request, Turn
+from whisperd.web.dialects import openai
+from whisperd.web.endpoint import Endpoint, Reply
+from whisperd.web.fields import choice
+from whisperd.web.keys import SPOOL
+from whisperd.web.speech import HINTS, process, reply, speaker_hints
+from whisperd.web.uploads import read_form
+
+
+class DiarizationJson(Struct, frozen=True, kw_only=True):
+    """`response_format=json`: turns may overlap; seconds."""
+
+    duration: float
+    speakers: list[str]
+    """In the order in which they first speak."""
+    segments: list[Turn]
+    warnings: list[Notice] | UnsetType = UNSET
+
+
+RESPONSE_FORMAT: Final = choice(
+    "response_format", "What the answer looks like.", ("json", "rttm"), default="json"
+)
+
+
+async def diarize(request: web.Request) -> web.StreamResponse:
+    """Tell the speakers of one recording apart."""
+    with request.app[SPOOL].directory() as directory:
+        form = await read_form(request, directory, "file")
+        shape = form.values.one(RESPONSE_FORMAT)
+        wanted = Request(audio=form.recording, text=False, speakers=True, hints=speaker_hints(form.values))
+        transcript = await process(request, wanted)
+
+    def write() -> bytes:
+        if shape == "rttm":
+            return formats.rttm(transcript.turns, form.filename.partition(".")[0]).encode()
+        return msgspec.json.encode(
+            DiarizationJson(
+                duration=transcript.duration,
+                speakers=list(dict.fromkeys(turn.speaker for turn in transcript.turns)),
+                segments=transcript.turns,
+                warnings=transcript.warnings or UNSET,
+            )
+        )
+
+    return await reply(
+        transcript,
+        write,
+        content_type="text/plain" if shape == "rttm" else "application/json",
+        warnings=transcript.warnings,
+    )
+
+
+ENDPOINT: Final = Endpoint(
+    method="POST",
+    path="/v1/audio/diarization",
+    handler=diarize,
+    dialect=openai.DIALECT,
+    summary="Who spoke when",
+    file="file",
+    form=(RESPONSE_FORMAT, *HINTS),
+    replies=(
+        Reply(doc="The turns", bodies=(DiarizationJson,)),
+        Reply(doc="`rttm`: NIST's Rich Transcription Time Marked", content_type="text/plain"),
+    ),
+)

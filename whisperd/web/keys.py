@@ -1,0 +1,37 @@
+"""The application's state, by typed keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from whisperd.config.live import Live
+from whisperd.media.spool import Spool
+from whisperd.metrics import Metrics
+from whisperd.service import Service
+from whisperd.transcript.model import Transcript
+from whisperd.web.endpoint import Dialect
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what becomes known of it on the way, for the log and the metrics."""
+
+    id: str
+    dialect: Dialect
+    started: float
+    """By the monotonic clock."""
+    transcript: Transcript | None = None
+
+
+LIVE: Final = web.AppKey("live", Live)
+SERVICE: Final = web.AppKey("service", Service)
+SPOOL: Final = web.AppKey("spool", Spool)
+METRICS: Final = web.AppKey("metrics", Metrics)
+DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of")
+"""The dialect that is spoken at a path, served or not."""
+DOCUMENT: Final = web.AppKey("document", bytes)
+"""The API's description, as it is sent."""
+
+EXCHANGE: Final = web.RequestKey("exchange", Exchange)

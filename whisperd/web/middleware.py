@@ -1,0 +1,107 @@
+"""Around every handler: an id, one shape for its errors, one line in the journal, the metrics."""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from whisperd.errors import MethodNotAllowed, RequestError, UnknownRoute, WhisperdError
+from whisperd.journal import fields
+from whisperd.web.keys import DIALECT_OF, EXCHANGE, METRICS, Exchange
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+_CLIENT_CLOSED: Final = 499
+"""What the log says of a caller who left; nginx's number."""
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer one request, whatever happens in its handler, and account for it."""
+    sent = request.headers.get(REQUEST_ID_HEADER, "")
+    this = Exchange(
+        id=sent if _SANE_ID.fullmatch(sent) else secrets.token_hex(8),
+        dialect=request.app[DIALECT_OF](request.path),
+        started=time.monotonic(),
+    )
+    request[EXCHANGE] = this
+    code = None
+    try:
+        response = await handler(request)
+    except asyncio.CancelledError:
+        _account(request, this, _CLIENT_CLOSED, "cancelled", None)
+        raise
+    except Exception as error:
+        known = _known(request, error)
+        code = known.code
+        response = this.dialect.render_error(request, known)
+        if known.retry_after_s:
+            response.headers["Retry-After"] = str(known.retry_after_s)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    response.headers[REQUEST_ID_HEADER] = this.id
+    outcome = "ok" if response.status < 400 else "refused" if response.status < 500 else "failed"
+    _account(request, this, response.status, outcome, code)
+    return response
+
+
+def _known(request: web.Request, error: Exception) -> WhisperdError:
+    """The error as callers may see it; what nobody foresaw goes to the journal and not to them."""
+    match error:
+        case WhisperdError():
+            return error
+        case web.HTTPNotFound():
+            return UnknownRoute(f"nothing is served at {request.path}")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return MethodNotAllowed(f"{request.method} is not possible here; {allowed} is")
+        case web.HTTPException() if error.status < 500:
+            return RequestError(error.reason)
+    logger.exception("a request failed in a way that nobody foresaw", exc_info=error)
+    return WhisperdError("the server failed; its journal has the reason")
+
+
+def _account(request: web.Request, this: Exchange, status: int, outcome: str, code: str | None) -> None:
+    """One line and one count. Never the text, nor what stands behind the `?`."""
+    wall_s = time.monotonic() - this.started
+    metrics = request.app[METRICS]
+    metrics.request_ended(this.dialect.name, outcome, status, wall_s)
+    transcript = this.transcript
+    if transcript:
+        metrics.answered(this.dialect.name, transcript)
+    level = logging.DEBUG if this.dialect.quiet and status < 500 else logging.INFO
+    audio_s = transcript.duration if transcript else None
+    logger.log(
+        level,
+        "%s %s %d %s%s",
+        request.method,
+        request.path,
+        status,
+        outcome,
+        f", {audio_s:.1f} s of audio in {wall_s:.2f} s" if audio_s else "",
+        extra=fields(
+            request_id=this.id,
+            client=request.remote,
+            dialect=this.dialect.name,
+            method=request.method,
+            path=request.path,
+            status=status,
+            outcome=outcome,
+            error_code=code,
+            wall_s=round(wall_s, 3),
+            audio_s=round(audio_s, 3) if audio_s is not None else None,
+            speed=round(audio_s / wall_s, 1) if audio_s else None,
+            model=transcript.model if transcript else None,
+            device=transcript.device if transcript else None,
+            warnings=",".join(notice.code for notice in transcript.warnings) or None if transcript else None,
+        ),
+    )

@@ -1,0 +1,91 @@
+"""What the speech endpoints have in common: some parameters, the call of the service, the reply."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from whisperd.errors import ParameterError
+from whisperd.transcript.languages import LANGUAGES
+from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
+from whisperd.web.fields import Field, Values, integer, number, text
+from whisperd.web.keys import EXCHANGE, SERVICE
+
+MAX_SPEAKERS: Final = 50
+
+_SMALL: Final = 2_000
+"""Words, segments and turns that are written in about a millisecond: others may wait that long."""
+
+_CODES: Final = {name: code for code, name in LANGUAGES.items()}
+
+
+def _language(value: str) -> str | None:
+    value = value.lower()
+    if value == "auto":
+        return None
+    code = _CODES.get(value, value)
+    if code not in LANGUAGES:
+        raise ValueError(f"auto or a language, by code or English name: {', '.join(LANGUAGES)}")
+    return code
+
+
+LANGUAGE: Final = text(
+    "language", "The language spoken: a code (`en`) or an English name. `auto` detects it.", _language
+)
+TEMPERATURE: Final = number(
+    "temperature",
+    "0 starts at 0 and rises where the text looks wrong; a higher one is kept as it is.",
+    minimum=0,
+    maximum=1,
+)
+HINTS: Final = (
+    integer("num_speakers", "How many people speak, where that is known.", minimum=1, maximum=MAX_SPEAKERS),
+    integer("min_speakers", "At least so many people speak.", minimum=1, maximum=MAX_SPEAKERS),
+    integer("max_speakers", "At most so many people speak.", minimum=1, maximum=MAX_SPEAKERS),
+)
+
+
+def speaker_hints(values: Values) -> SpeakerHints:
+    """The hints. Raises ParameterError where they contradict each other."""
+    exactly, least, most = (values.one(field) for field in HINTS)
+    if least is not None and most is not None and least > most:
+        raise ParameterError(
+            f"min_speakers ({least}) is more than max_speakers ({most})", param="min_speakers"
+        )
+    if exactly is not None and not (least or 1) <= exactly <= (most or MAX_SPEAKERS):
+        raise ParameterError(
+            f"num_speakers ({exactly}) is outside min_speakers and max_speakers", param="num_speakers"
+        )
+    return SpeakerHints(exactly, least, most)
+
+
+def ignored(fields: Sequence[Field[Any]], values: Values) -> list[Notice]:
+    """A notice for each of `fields` that was sent, for they have no effect."""
+    return [
+        Notice("parameter_ignored", f"{field.name} has no effect here") for field in fields if field in values
+    ]
+
+
+async def process(request: web.Request, wanted: Request) -> Transcript:
+    """Ask the service, and remember the answer for the log. Raises WhisperdError."""
+    transcript = await request.app[SERVICE].process(wanted)
+    request[EXCHANGE].transcript = transcript
+    return transcript
+
+
+async def reply(
+    transcript: Transcript,
+    write: Callable[[], bytes],
+    *,
+    content_type: str = "application/json",
+    warnings: Sequence[Notice] = (),
+) -> web.Response:
+    """What `write` makes of the transcript; a large one is written beside the event loop."""
+    size = len(transcript.turns) + sum(1 + len(segment.words) for segment in transcript.segments)
+    body = write() if size <= _SMALL else await asyncio.to_thread(write)
+    charset = "utf-8" if content_type.startswith("text/") else None
+    response = web.Response(body=body, content_type=content_type, charset=charset)
+    if warnings:
+        response.headers["X-Whisperd-Warnings"] = ", ".join(dict.fromkeys(notice.code for notice in warnings))
+    return response
