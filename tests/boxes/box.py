@@ -99,6 +99,12 @@ class Box:
     def output(self, *command: str | Path) -> str:
         return self.run(*command).stdout.strip()
 
+    def apt(self, *arguments: str) -> str:
+        """Run apt-get as a script does; returns what it printed."""
+        options = ("--yes", "--allow-downgrades", "--option=Dpkg::Use-Pty=0")
+        done = self.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *arguments)
+        return done.stdout + done.stderr
+
     def write(self, path: str, text: str) -> None:
         """Write a file, and the directories it needs."""
         self.run("sh", "-c", 'mkdir -p "$(dirname "$0")"; printf %s "$1" >"$0"', path, text)

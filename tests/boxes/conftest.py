@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recordings import conversation
 
 from boxes import roots
 from boxes.box import Box, sdbox
@@ -24,16 +25,6 @@ PACKAGE = REPOSITORY / "dist" / "whisperd.deb"
 MODELS = REPOSITORY / ".state" / "models"
 WANTED_MODELS = ("tiny.en", "diarization")
 TOOLS = ("mmdebstrap", "unshare", "nsenter", "pgrep", "ip", "curl", "dpkg-deb")
-
-APT_INSTALL = (
-    "env",
-    "DEBIAN_FRONTEND=noninteractive",
-    "apt-get",
-    "--yes",
-    "--allow-downgrades",
-    "--option=Dpkg::Use-Pty=0",
-    "install",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,9 +76,9 @@ def installation(release: str, package: Path) -> Iterator[Installation]:
     root = roots.pristine(release, package)
     box = Box.boot(f"installed-{release}", [root], size="4g", read_only={package: "/whisperd.deb"})
     try:
-        done = box.run(*APT_INSTALL, "/whisperd.deb")
+        output = box.apt("install", "/whisperd.deb")
         journal = box.journal()
-        yield Installation((box.power_off(), root), done.stdout + done.stderr, journal)
+        yield Installation((box.power_off(), root), output, journal)
     finally:
         box.destroy()
 
@@ -109,8 +100,9 @@ def stocked(installation: Installation, release: str, models: Path) -> Iterator[
 
 @pytest.fixture(scope="module")
 def box(stocked: tuple[Path, ...], release: str, request: pytest.FixtureRequest) -> Iterator[Box]:
-    """A system where the service can run; it has not been started by the installation, but by the boot."""
-    box = Box.boot(f"{request.module.__name__.rpartition('.')[2]}-{release}", stocked)
+    """A system where the service runs: the boot has started it."""
+    name = request.module.__name__.rpartition("_")[2]
+    box = Box.boot(f"{name}-{release}", stocked, read_only={conversation(): "/conversation.wav"})
     try:
         yield box
     finally:
