@@ -16,7 +16,7 @@ from whisperd import journal, listen, notify
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
 from whisperd.config.load import load
-from whisperd.errors import ConfigError, StartError, WhisperdError
+from whisperd.errors import ConfigError, WhisperdError
 from whisperd.journal import fields
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
@@ -29,8 +29,6 @@ from whisperd.web.control import Reloaded, create_control
 from whisperd.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-CONTROL_SOCKET: Final = "control.sock"
 
 _EXTENSION_S: Final = 30.0
 """How far each sign of progress pushes systemd's start or stop time-out."""
@@ -50,7 +48,7 @@ def serve(config_path: Path | None) -> int:
         return asyncio.run(Daemon(config_path, Live(config), notifier).run())
     except WhisperdError as error:
         for line in error.message.splitlines():
-            logger.error("%s", line, extra=fields(code=error.code))
+            logger.error("%s", line, extra=fields(code=error.code))  # noqa: TRY400 - it says all there is
         notifier.status(" | ".join(error.message.splitlines()))
         return error.exit_code
 
@@ -93,7 +91,7 @@ class Daemon:
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
-        async with self._control(config.paths.run):
+        async with self._control(config.paths.control_socket):
             try:
                 sites = [web.SockSite(runner, listener) for listener in listeners]
                 for site in sites:
@@ -222,22 +220,17 @@ class Daemon:
         return Reloaded(list(found.applied), list(found.needs_restart))
 
     @contextlib.asynccontextmanager
-    async def _control(self, directory: Path) -> AsyncIterator[None]:
+    async def _control(self, path: Path) -> AsyncIterator[None]:
         """The socket that `whisperd reload` speaks to; its directory's mode guards it."""
-        path = directory / CONTROL_SOCKET
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StartError(f"cannot make the control socket in {directory}: {error.strerror}") from error
+        control = listen.bind_control(path)
         runner = web.AppRunner(create_control(self.reload), handle_signals=False, access_log=None)
         await runner.setup()
         try:
-            await web.UnixSite(runner, str(path)).start()
+            await web.SockSite(runner, control).start()
             yield
         finally:
             await runner.cleanup()
-            path.unlink(missing_ok=True)
+            control.close()
 
 
 def _summary(service: Service) -> str:

@@ -5,45 +5,50 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from whisperd.config.kinds import HostPort, parse_address
 from whisperd.errors import StartError
 
 BACKLOG: Final = 1024
-_UNIX: Final = "unix:"
 
 
 def bind(addresses: tuple[str, ...]) -> list[socket.socket]:
     """One listening socket for each address. Raises StartError that names the address and the reason."""
     sockets = []
     for address in addresses:
+        where = parse_address(address)
         try:
-            sockets.append(_bind_unix(address) if address.startswith(_UNIX) else _bind_inet(address))
+            listener = _bind_inet(where) if isinstance(where, HostPort) else _bind_unix(where)
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+        listener.setblocking(False)
+        sockets.append(listener)
     return sockets
 
 
-def _bind_inet(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    family, kind, protocol, _, target = socket.getaddrinfo(
-        host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        # "[::]" means IPv6 alone, so that it can stand beside "0.0.0.0" with the same port.
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.bind(target)
-    listener.listen(BACKLOG)
-    return listener
+def bind_control(path: Path) -> socket.socket:
+    """The control socket; its directory is made if need be. Raises StartError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        return _bind_unix(path)
+    except OSError as error:
+        raise StartError(f"cannot make the control socket {path}: {error.strerror}") from error
 
 
-def _bind_unix(address: str) -> socket.socket:
-    path = Path(address.removeprefix(_UNIX))
+def _bind_inet(where: HostPort) -> socket.socket:
+    family = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)[0][0]
+    # An IPv6 address means IPv6 alone, so that "[::]" can stand beside "0.0.0.0" with the same port.
+    return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)
+
+
+def _bind_unix(path: Path) -> socket.socket:
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
         path.unlink()  # left by a crash
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    listener.bind(str(path))
-    path.chmod(0o660)
-    listener.listen(BACKLOG)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o660)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     return listener

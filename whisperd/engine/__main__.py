@@ -23,7 +23,7 @@ def main() -> None:
     # would notice only afterwards, so the kernel ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    journal.setup("info")
+    journal.setup("info")  # until Start names the level
     with socket.socket(fileno=descriptor) as connection:
         connection.set_inheritable(False)
         Host(connection, _load).serve()

@@ -22,8 +22,6 @@ from whisperd.protocol import (
 from whisperd.transcript.model import Segment, Word
 
 logger = logging.getLogger(__name__)
-# It tells of each recording's length and language; the daemon's own line for the request does that.
-logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 
 # A segment that repeats itself compresses too well, one that the decoder doubts has a low log-probability:
 # either is decoded again at the next temperature (Whisper's paper, arXiv 2212.04356, section 4.5).
