@@ -40,14 +40,14 @@ def setup(level: str, stream: TextIO = sys.stderr) -> None:
         handler.setFormatter(LineFormatter(prefixed=not stream.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # What libraries say in passing is nobody's business; what they warn of is.
-    root.setLevel(logging.WARNING)
     set_level(level)
 
 
 def set_level(level: str) -> None:
     """Change the least severe level that whisperd itself logs."""
     logging.getLogger("whisperd").setLevel(level.upper())
+    # What libraries say in passing is nobody's business; what they warn of is.
+    logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger("whisperd").level))
 
 
 def _is_journal(stream: TextIO) -> bool:
