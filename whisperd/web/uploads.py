@@ -1,131 +1,195 @@
-"""A multipart form: the recording goes to disk as it comes in, the other fields are read into memory."""
+"""Multipart forms: the recording goes to the spool as it arrives, the other fields to `Values`."""
 
 import asyncio
+import contextlib
+import errno
+from collections.abc import AsyncIterator, Awaitable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
-from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
-from whisperd.web.fields import Values, plain_name
-from whisperd.web.keys import LIVE
+from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, Unavailable, UploadTimeout
+from whisperd.web.fields import Field, Values, plain_name
+from whisperd.web.keys import LIVE, SPOOL
 
-_CHUNK_BYTES: Final = 2**18
-_MAX_FIELD_BYTES: Final = 2**16
-_MAX_PARTS: Final = 100
-_OVERHEAD_BYTES: Final = 2**20
-"""Boundaries, headers and plain fields around the recording, where only the whole body's length is known."""
+T = TypeVar("T")
+
+MAX_PARTS: Final = 100
+MAX_FIELD_BYTES: Final = 64 * 1024
+MAX_OTHER_BYTES: Final = 16 * 2**20
+"""What the form may hold besides the recording: fields, also those that have no effect, and framing."""
+
+_CHUNK_BYTES: Final = 256 * 1024
+_WRITE_BYTES: Final = 2**20
+"""So much is a fraction of a millisecond to write where the disk keeps up; more at once goes to a thread."""
+_PLAIN_ENCODINGS: Final = {"", "binary", "8bit", "7bit"}
+_MALFORMED: Final = (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What came in."""
+class Upload:
+    """A form that was received."""
 
-    values: Values
-    recording: Path
+    path: Path
+    """The recording, in a directory of its own."""
     filename: str
-    """The caller's name for it, without directories; never a name on this machine."""
+    """The client's name for it; empty when it has none."""
+    values: Values
 
 
-async def read_form(request: web.Request, directory: Path, field: str) -> Form:
-    """Read the form whose `field` carries the recording, into `directory`.
+@contextlib.asynccontextmanager
+async def receive(
+    request: web.Request, *, file: str, fields: Collection[Field[Any]]
+) -> AsyncIterator[Upload]:
+    """Read the form; its directory in the spool is gone when the context is left.
 
-    Raises MissingFile, EmptyFile, TooLarge, UploadTimeout, or RequestError for a form that can't be read.
+    `file` names the field with the recording; values are kept of `fields`, and of others the names alone.
+    Raises MissingFile, EmptyFile, TooLarge, UploadTimeout, RequestError for a malformed form.
     """
     limits = request.app[LIVE].current.limits
     if request.content_type != "multipart/form-data":
         raise MissingFile(
-            f"send the recording as multipart/form-data, in the field {field!r}; "
-            f"this is {request.content_type}",
-            param=field,
+            f"send the recording as multipart/form-data, in the field `{file}`; "
+            f"this body is {request.content_type}",
+            param=file,
         )
-    if (request.content_length or 0) > limits.upload + _OVERHEAD_BYTES:
-        raise _too_large(limits)
-    try:
-        return await _Reader(directory, field, limits).read(await request.multipart())
-    except (ValueError, RuntimeError, AssertionError) as error:
-        # What aiohttp's parser raises, depending on where the form breaks off.
-        raise RequestError(f"the form is not valid multipart/form-data: {error}") from error
-
-
-def _too_large(limits: Limits) -> TooLarge:
-    return TooLarge(f"the recording is larger than the {limits.upload} that this server takes", param="file")
-
-
-class _Reader:
-    """Reads one form."""
-
-    def __init__(self, directory: Path, field: str, limits: Limits) -> None:
-        self._path = directory / "upload"
-        self._field = field
-        self._limits = limits
-        self._sent: dict[str, list[str]] = {}
-        self._filename: str | None = None
-        self._other_files: list[str] = []
-
-    async def read(self, parts: MultipartReader) -> Form:
+    if (request.content_length or 0) > limits.upload + MAX_OTHER_BYTES:
+        raise _too_large(limits, file)
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(request.app[SPOOL].directory())
         try:
-            async with asyncio.timeout(self._limits.upload_idle) as idle:
-                for _ in range(_MAX_PARTS):
-                    part = await parts.next()
-                    if part is None:
-                        return self._form()
-                    if not isinstance(part, BodyPartReader):
-                        raise RequestError("a form inside the form; send the fields side by side")
-                    await self._take(part, idle)
-        except TimeoutError as error:
-            raise UploadTimeout(f"nothing came for {self._limits.upload_idle:g} seconds") from error
-        raise RequestError(f"the form has more than {_MAX_PARTS} fields")
+            yield await _Form(request, limits, file, fields).read(directory)
+        finally:
+            # To free a large file's blocks takes the kernel a while.
+            await _finish(asyncio.to_thread(stack.close))
 
-    async def _take(self, part: BodyPartReader, idle: asyncio.Timeout) -> None:
-        name = part.name or ""
-        if part.filename is None:
-            self._sent.setdefault(name, []).append(await self._text(part, name, idle))
-        elif plain_name(name) != self._field:
-            self._other_files.append(name)
-            await self._copy(part, None, idle)
-        elif self._filename is not None:
-            raise RequestError(f"more than one recording in the field {self._field!r}; send one", param=name)
+
+class _Form:
+    """One form while it is read."""
+
+    def __init__(
+        self, request: web.Request, limits: Limits, file: str, fields: Collection[Field[Any]]
+    ) -> None:
+        self._request = request
+        self._limits = limits
+        self._file = file
+        self._wanted = {plain_name(field.name) for field in fields}
+        self._other_bytes = 0
+
+    async def read(self, directory: Path) -> Upload:
+        reader = await self._arriving(self._request.multipart())
+        upload: tuple[Path, str] | None = None
+        sent: dict[str, list[str]] = {}
+        for _ in range(MAX_PARTS):
+            part = await self._arriving(reader.next())
+            if part is None:
+                break
+            if isinstance(part, MultipartReader) or not part.name:
+                raise _malformed()
+            if _is_file(part):
+                self._check_file(part.name, again=upload is not None)
+                path = directory / "upload"
+                await self._store(part, path)
+                upload = path, part.filename or ""
+            elif part.name == self._file:
+                raise MissingFile(
+                    f"`{self._file}` came as text, without a file name; "
+                    f"with curl, write -F {self._file}=@recording.wav",
+                    param=self._file,
+                )
+            else:
+                sent.setdefault(plain_name(part.name), []).extend(await self._values(part))
         else:
-            self._filename = part.filename.replace("\\", "/").rpartition("/")[2]
-            await self._copy(part, self._path, idle)
+            raise RequestError(f"the form has more than {MAX_PARTS} parts")
+        if upload is None:
+            raise MissingFile(f"no recording: the form has no field `{self._file}`", param=self._file)
+        return Upload(*upload, Values(sent))
 
-    async def _text(self, part: BodyPartReader, name: str, idle: asyncio.Timeout) -> str:
-        data = b""
-        while chunk := await self._chunk(part, idle):
-            data += chunk
-            if len(data) > _MAX_FIELD_BYTES:
-                raise RequestError(f"the field {name!r} has more than {_MAX_FIELD_BYTES} bytes", param=name)
-        return data.decode("utf-8", errors="replace")
+    def _check_file(self, name: str, *, again: bool) -> None:
+        if name != self._file:
+            raise MissingFile(f"found `{name[:60]}`, expected `{self._file}`", param=self._file)
+        if again:
+            raise RequestError(f"more than one file in `{name}`; send one for each request", param=name)
 
-    async def _copy(self, part: BodyPartReader, target: Path | None, idle: asyncio.Timeout) -> None:
-        """Write to `target`. A file that nobody asked for is read past, so that the error can name it."""
-        size = 0
-        with (target or Path("/dev/null")).open("wb", buffering=0) as file:
-            while chunk := await self._chunk(part, idle):
-                size += len(chunk)
-                if size > self._limits.upload:
-                    raise _too_large(self._limits)
-                # The page cache takes it in microseconds; a thread's hand-over would cost more.
-                file.write(chunk)
-        if target and not size:
-            raise EmptyFile(f"the file in the field {self._field!r} is empty", param=self._field)
+    async def _store(self, part: BodyPartReader, path: Path) -> None:
+        """Write a part to a file."""
+        size = unwritten = 0
+        chunks: list[bytes] = []
+        try:
+            with path.open("xb", buffering=0) as target:
+                while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
+                    size += len(chunk)
+                    unwritten += len(chunk)
+                    if size > self._limits.upload:
+                        raise _too_large(self._limits, self._file)
+                    chunks.append(chunk)
+                    if unwritten >= _WRITE_BYTES:
+                        await _finish(asyncio.to_thread(target.writelines, chunks))
+                        chunks, unwritten = [], 0
+                target.writelines(chunks)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Unavailable("the server has no room for the upload now", retry_after_s=60) from error
+        if not size:
+            raise EmptyFile(f"the file in `{self._file}` is empty", param=self._file)
 
-    async def _chunk(self, part: BodyPartReader, idle: asyncio.Timeout) -> bytes:
-        idle.reschedule(asyncio.get_running_loop().time() + self._limits.upload_idle)
-        return bytes(await part.read_chunk(_CHUNK_BYTES))
+    async def _values(self, part: BodyPartReader) -> list[str]:
+        """The value of a plain field; nothing of one that nobody asks for."""
+        wanted = plain_name(part.name or "") in self._wanted
+        value = bytearray()
+        while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
+            self._other_bytes += len(chunk)
+            if self._other_bytes > MAX_OTHER_BYTES:
+                raise TooLarge("the form's fields are too large", param=part.name)
+            if wanted:
+                value += chunk
+                if len(value) > MAX_FIELD_BYTES:
+                    raise TooLarge(f"the field is larger than {MAX_FIELD_BYTES // 1024} KiB", param=part.name)
+        try:
+            return [value.decode()] if wanted else []
+        except UnicodeDecodeError as error:
+            raise RequestError("the field is not UTF-8", param=part.name) from error
 
-    def _form(self) -> Form:
-        if self._filename is None:
-            raise MissingFile(self._missing(), param=self._field)
-        return Form(Values(self._sent), self._path, self._filename)
+    async def _arriving(self, step: Awaitable[T]) -> T:
+        """One step of reading, which waits for the client."""
+        try:
+            async with asyncio.timeout(self._limits.upload_idle):
+                return await step
+        except TimeoutError as error:
+            raise UploadTimeout(
+                f"nothing came for {self._limits.upload_idle}; the upload was given up"
+            ) from error
+        except _MALFORMED as error:
+            raise _malformed() from error
 
-    def _missing(self) -> str:
-        wanted = f"the recording goes into the field {self._field!r}, as a file"
-        if self._field in self._sent:
-            return f"{wanted}; there it was sent without a file name, as text"
-        if self._other_files:
-            return f"{wanted}; it was sent in {', '.join(map(repr, self._other_files))}"
-        return f"{wanted}; there is none in this form"
+
+def _is_file(part: BodyPartReader) -> bool:
+    """Whether a part carries a file: it has a file's name, or says that it is no text."""
+    encoding = part.headers.get("Content-Transfer-Encoding", "").lower()
+    if encoding not in _PLAIN_ENCODINGS:
+        raise RequestError(f"send the parts as they are, not in {encoding[:60]}")
+    media_type = part.headers.get("Content-Type", "text/plain")
+    return part.filename is not None or not media_type.lower().startswith("text/plain")
+
+
+def _malformed() -> RequestError:
+    return RequestError("the multipart form is malformed or cut off")
+
+
+def _too_large(limits: Limits, file: str) -> TooLarge:
+    return TooLarge(f"the file is larger than the limit of {limits.upload}", param=file)
+
+
+async def _finish(step: Awaitable[T]) -> T:
+    """Await what runs in a thread, and to its end also when cancelled: it uses what we are about to free."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,6 +1,6 @@
 """`POST /v1/audio/diarization`: who spoke when, without the text."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -10,10 +10,9 @@ from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Turn
 from whisperd.web.dialects import openai
 from whisperd.web.endpoint import Endpoint, Reply
-from whisperd.web.fields import choice
-from whisperd.web.keys import SPOOL
+from whisperd.web.fields import Field, choice
 from whisperd.web.speech import HINTS, process, reply, speaker_hints
-from whisperd.web.uploads import read_form
+from whisperd.web.uploads import receive
 
 
 class DiarizationJson(Struct, frozen=True, kw_only=True):
@@ -29,14 +28,14 @@ class DiarizationJson(Struct, frozen=True, kw_only=True):
 RESPONSE_FORMAT: Final = choice(
     "response_format", "What the answer looks like.", ("json", "rttm"), default="json"
 )
+FORM: Final[tuple[Field[Any], ...]] = (RESPONSE_FORMAT, *HINTS)
 
 
 async def diarize(request: web.Request) -> web.StreamResponse:
     """Tell the speakers of one recording apart."""
-    with request.app[SPOOL].directory() as directory:
-        form = await read_form(request, directory, "file")
+    async with receive(request, file="file", fields=FORM) as form:
         shape = form.values.one(RESPONSE_FORMAT)
-        wanted = Request(audio=form.recording, text=False, speakers=True, hints=speaker_hints(form.values))
+        wanted = Request(audio=form.path, text=False, speakers=True, hints=speaker_hints(form.values))
         transcript = await process(request, wanted)
 
     def write() -> bytes:
@@ -66,7 +65,7 @@ ENDPOINT: Final = Endpoint(
     dialect=openai.DIALECT,
     summary="Who spoke when",
     file="file",
-    form=(RESPONSE_FORMAT, *HINTS),
+    form=FORM,
     replies=(
         Reply(doc="The turns", bodies=(DiarizationJson,)),
         Reply(doc="`rttm`: NIST's Rich Transcription Time Marked", content_type="text/plain"),

@@ -17,7 +17,6 @@ from whisperd.transcript.languages import LANGUAGES
 from whisperd.transcript.model import Notice, Request, Segment, Transcript
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Field, choice, flag, text
-from whisperd.web.keys import SPOOL
 from whisperd.web.speech import (
     HINTS,
     LANGUAGE,
@@ -27,7 +26,7 @@ from whisperd.web.speech import (
     reply,
     speaker_hints,
 )
-from whisperd.web.uploads import read_form
+from whisperd.web.uploads import receive
 
 # ---- errors --------------------------------------------------------------------------------------
 
@@ -179,12 +178,23 @@ IGNORED: Final[tuple[Field[Any], ...]] = (
     text("known_speaker_names[]", "Has no effect."),
     text("known_speaker_references[]", "Has no effect."),
 )
+FORM: Final[tuple[Field[Any], ...]] = (
+    MODEL,
+    RESPONSE_FORMAT,
+    GRANULARITIES,
+    LANGUAGE,
+    PROMPT,
+    HOTWORDS,
+    TEMPERATURE,
+    DIARIZE,
+    *HINTS,
+    *IGNORED,
+)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    with request.app[SPOOL].directory() as directory:
-        form = await read_form(request, directory, "file")
+    async with receive(request, file="file", fields=FORM) as form:
         values = form.values
         shape = values.one(RESPONSE_FORMAT)
         times = set(values.every(GRANULARITIES)) or {GRANULARITIES.default}
@@ -195,7 +205,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             )
         model = values.one(MODEL)
         wanted = Request(
-            audio=form.recording,
+            audio=form.path,
             language=values.one(LANGUAGE),
             words="word" in times or shape in ("srt", "vtt"),
             speakers=values.one(DIARIZE) or shape == "diarized_json",
@@ -312,18 +322,7 @@ ENDPOINT: Final = Endpoint(
     summary="Speech to text, as OpenAI's audio API has it",
     doc="With `diarize`, or as `diarized_json`, also who said it.",
     file="file",
-    form=(
-        MODEL,
-        RESPONSE_FORMAT,
-        GRANULARITIES,
-        LANGUAGE,
-        PROMPT,
-        HOTWORDS,
-        TEMPERATURE,
-        DIARIZE,
-        *HINTS,
-        *IGNORED,
-    ),
+    form=FORM,
     replies=(
         Reply(doc="The transcript, by `response_format`", bodies=(Json, VerboseJson, DiarizedJson)),
         Reply(doc="`text`", content_type="text/plain"),

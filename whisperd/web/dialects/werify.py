@@ -16,9 +16,8 @@ from whisperd.errors import MissingFile, ParameterError, WhisperdError
 from whisperd.transcript.model import Notice, Request, Task
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Values, choice, flag, integer
-from whisperd.web.keys import SPOOL
 from whisperd.web.speech import HINTS, LANGUAGE, TEMPERATURE, ignored, process, reply, speaker_hints
-from whisperd.web.uploads import read_form
+from whisperd.web.uploads import receive
 
 INCLUDE_SEGMENTS: Final = flag("include_segments", "Answer with segments too.")
 _TASKS: Final[Mapping[str, Task]] = {"transcribe": "transcribe", "translate": "translate"}
@@ -109,9 +108,8 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         speakers=speakers,
         hints=speaker_hints(values),
     )
-    with request.app[SPOOL].directory() as directory:
-        form = await read_form(request, directory, "file")
-        transcript = await process(request, replace(wanted, audio=form.recording))
+    async with receive(request, file="file", fields=()) as form:
+        transcript = await process(request, replace(wanted, audio=form.path))
     warnings = ignored((BEST_OF,), values) + transcript.warnings
 
     def write() -> bytes:
