@@ -1,7 +1,7 @@
 """What the speech endpoints have in common: some parameters, the call of the service, the reply."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -9,7 +9,7 @@ from aiohttp import web
 from whisperd.errors import ParameterError
 from whisperd.transcript.languages import LANGUAGES
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
-from whisperd.web.fields import Field, Values, integer, number, text
+from whisperd.web.fields import Field, Values, integer, number, plain_name, text
 from whisperd.web.keys import EXCHANGE, SERVICE
 
 MAX_SPEAKERS: Final = 50
@@ -60,11 +60,13 @@ def speaker_hints(values: Values) -> SpeakerHints:
     return SpeakerHints(exactly, least, most)
 
 
-def ignored(fields: Sequence[Field[Any]], values: Values) -> list[Notice]:
-    """A notice for each of `fields` that was sent, for they have no effect."""
-    return [
-        Notice("parameter_ignored", f"{field.name} has no effect here") for field in fields if field in values
-    ]
+def ignored(
+    values: Values, *, known: Collection[Field[Any]], unheard: Collection[Field[Any]] = ()
+) -> list[Notice]:
+    """A notice for each name that was sent without effect: of `unheard`, or of none of the `known` fields."""
+    names = [field.name for field in unheard if field in values]
+    names += sorted(values.names() - {plain_name(field.name) for field in known})
+    return [Notice("parameter_ignored", f"{name[:60]} has no effect here") for name in names]
 
 
 async def process(request: web.Request, wanted: Request) -> Transcript:

@@ -1,5 +1,6 @@
 """`POST /v1/audio/diarization`: who spoke when, without the text."""
 
+from pathlib import PurePath
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from whisperd.transcript.model import Notice, Request, Turn
 from whisperd.web.dialects import openai
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import Field, choice
-from whisperd.web.speech import HINTS, process, reply, speaker_hints
+from whisperd.web.speech import HINTS, ignored, process, reply, speaker_hints
 from whisperd.web.uploads import receive
 
 
@@ -37,16 +38,17 @@ async def diarize(request: web.Request) -> web.StreamResponse:
         shape = form.values.one(RESPONSE_FORMAT)
         wanted = Request(audio=form.path, text=False, speakers=True, hints=speaker_hints(form.values))
         transcript = await process(request, wanted)
+    warnings = ignored(form.values, known=FORM) + transcript.warnings
 
     def write() -> bytes:
         if shape == "rttm":
-            return formats.rttm(transcript.turns, form.filename.partition(".")[0]).encode()
+            return formats.rttm(transcript.turns, PurePath(form.filename).stem).encode()
         return msgspec.json.encode(
             DiarizationJson(
                 duration=transcript.duration,
                 speakers=list(dict.fromkeys(turn.speaker for turn in transcript.turns)),
                 segments=transcript.turns,
-                warnings=transcript.warnings or UNSET,
+                warnings=warnings or UNSET,
             )
         )
 
@@ -54,7 +56,7 @@ async def diarize(request: web.Request) -> web.StreamResponse:
         transcript,
         write,
         content_type="text/plain" if shape == "rttm" else "application/json",
-        warnings=transcript.warnings,
+        warnings=warnings,
     )
 
 

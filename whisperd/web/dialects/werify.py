@@ -110,7 +110,8 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     )
     async with receive(request, file="file", fields=()) as form:
         transcript = await process(request, replace(wanted, audio=form.path))
-    warnings = ignored((BEST_OF,), values) + transcript.warnings
+    warnings = ignored(values, known=QUERY, unheard=(BEST_OF,))
+    warnings += ignored(form.values, known=()) + transcript.warnings
 
     def write() -> bytes:
         segments = [
