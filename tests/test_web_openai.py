@@ -153,9 +153,7 @@ async def test_silence_is_an_empty_transcript_in_every_format(web: Web) -> None:
 
 async def test_a_long_transcript_is_written_whole(web: Web) -> None:
     segments = [Segment(id=number, start=0.0, end=1.0, text=" word") for number in range(5000)]
-    web.service.answer = Transcript(
-        duration=9.0, segments=[replace(one, id=number) for number in range(5000)]
-    )
+    web.service.answer = Transcript(duration=9.0, segments=segments)
     body = await ask(web, response_format="verbose_json")
     assert [segment["id"] for segment in body["segments"]] == list(range(5000))
 
