@@ -9,7 +9,11 @@ zeros between them. Each convolution finds in the gap the zeros that it would pa
 doesn't depend on its neighbours, and no time is spent on filling up short recordings to the longest one.
 """
 
+# mypy: allow-subclassing-any
+# (torch's types are not read.)
+
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MEL_BINS: Final = 80
+from whisperd.engine.filterbank import MEL_BINS
+
 DIMENSION: Final = 192
 MIN_FRAMES: Final = 3
 """Fewer frames of input leave a single one behind the stride, which has no deviation."""
@@ -31,8 +36,15 @@ _BLOCKS: Final = ((12, 1), (24, 2), (16, 2))
 _STRIDE: Final = 2
 _GAP: Final = 4
 """Frames of zeros behind each recording: the reach of the widest convolution, times the stride before it."""
+_LENGTH_STEP: Final = 512
+"""The time axis is a multiple of it: for each new length, oneDNN makes and keeps 20 MB of programs."""
 _CONTEXT_FRAMES: Final = 100
 """Frames of the D-TDNN that share one local context."""
+
+
+def room(length: int) -> int:
+    """Frames that a recording of `length` frames takes on the common time axis."""
+    return -(-length // _STRIDE) * _STRIDE + _GAP
 
 
 class Layout:
@@ -42,10 +54,8 @@ class Layout:
         if min(lengths) < MIN_FRAMES:
             raise ValueError(f"a recording of {min(lengths)} frames; at least {MIN_FRAMES} are needed")
         strided = [-(-length // _STRIDE) for length in lengths]
-        self.starts = [0]
-        for length in strided:
-            self.starts.append(self.starts[-1] + length * _STRIDE + _GAP)
-        self.frames = self.starts.pop()
+        *self.starts, end = accumulate(map(room, lengths), initial=0)
+        self.frames = -(-end // _LENGTH_STEP) * _LENGTH_STEP
 
         owner = torch.full((self.frames,), -1)
         context = torch.zeros(self.frames // _STRIDE, dtype=torch.long)
@@ -132,24 +142,28 @@ class _Norm(nn.Module):
 
 
 class _Unit(nn.Module):
-    """A convolution without bias over (channels, frames), normalised after or before it."""
+    """A convolution over (channels, frames) that is normalised: a layer of a time-delay network."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1, norm: _Norm, norm_first: bool = False
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: _Norm, *, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
         self.linear = nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.nonlinear = norm
-        self._norm_first = norm_first
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._norm_first:
-            return self._convolve(self.nonlinear(x))
-        y: Tensor = self.nonlinear(self._convolve(x))
+        y: Tensor = self.nonlinear(self.linear(x[None])[0])
         return y
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        y: Tensor = self.linear(x[None])[0]
+
+class _Transit(nn.Module):
+    """Halves the channels behind a dense block."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.nonlinear = _Norm(inputs)
+        self.linear = nn.Conv1d(inputs, inputs // 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear.weight[:, :, 0] @ self.nonlinear(x)
         return y
 
 
@@ -216,20 +230,18 @@ class CamPlusPlus(nn.Module):
         super().__init__()
         self.head = _Head()
         self.xvector = nn.ModuleDict()
-        channels = _HEAD_CHANNELS * MEL_BINS // 8
-        norm = _Norm(_TDNN_CHANNELS)
-        self.xvector["tdnn"] = _Unit(channels, _TDNN_CHANNELS, 5, stride=_STRIDE, norm=norm)
+        self.xvector["tdnn"] = _Unit(
+            _HEAD_CHANNELS * MEL_BINS // 8, _TDNN_CHANNELS, _Norm(_TDNN_CHANNELS), kernel=5, stride=_STRIDE
+        )
         channels = _TDNN_CHANNELS
         for number, (layers, dilation) in enumerate(_BLOCKS, start=1):
             block = _DenseBlock(channels, layers, dilation)
-            channels = block.outputs
             self.xvector[f"block{number}"] = block
-            self.xvector[f"transit{number}"] = _Unit(
-                channels, channels // 2, norm=_Norm(channels), norm_first=True
-            )
-            channels //= 2
+            self.xvector[f"transit{number}"] = _Transit(block.outputs)
+            channels = block.outputs // 2
         self.xvector["out_nonlinear"] = _Norm(channels)
-        self.xvector["dense"] = _Unit(channels * 2, DIMENSION, norm=_Norm(DIMENSION, affine=False, relu=False))
+        norm = _Norm(DIMENSION, affine=False, relu=False)
+        self.xvector["dense"] = _Unit(channels * 2, DIMENSION, norm)
 
     def forward(self, frames: Tensor, layout: Layout) -> Tensor:
         """`frames` is (layout.frames, MEL_BINS), zero in the gaps; returns (recordings, DIMENSION)."""
