@@ -1,6 +1,6 @@
-"""pyannote.audio, imported so that it works without network, torchaudio's extension and torchcodec.
+"""What the engine uses of pyannote.audio, imported so that it sends nothing and needs no more than it uses.
 
-Import from here, never from pyannote.audio itself.
+Import it from here, never from pyannote.audio itself.
 """
 
 import os
@@ -8,19 +8,20 @@ import sys
 import types
 import warnings
 
-if False:
-    # pyannote reports every recording's length and speakers to its makers unless this is said before its import.
-    raise ImportError("PYANNOTE_METRICS_ENABLED=0 must be in the environment: nothing may leave this machine")
+# Both are read at import: without them pyannote reports each recording's length and number of speakers to
+# its makers, and a model that is not on the disk is asked for on the network.
+os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _import_torchaudio() -> None:
+def import_torchaudio() -> None:
     """Import torchaudio, without its compiled extension where that can't be loaded.
 
-    The package index has torchaudio for CUDA alone, whose extension finds no CUDA library beside a torch for
-    CPUs. pyannote.audio uses none of it: filters, resampling and filterbanks are Python.
+    The package index carries torchaudio for CUDA alone, and its extension finds no CUDA beside a torch for
+    the CPU. pyannote.audio calls Python parts of it only: filters, filterbanks and resampling.
     """
     try:
-        import torchaudio  # noqa: F401
+        import torchaudio
     except OSError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
@@ -31,12 +32,31 @@ def _import_torchaudio() -> None:
             _IS_ALIGN_AVAILABLE=False,
             fail_if_no_align=lambda function: function,
         )
-        sys.modules["torchaudio._extension"] = extension
+        sys.modules[extension.__name__] = extension
         import torchaudio  # noqa: F401
 
 
-_import_torchaudio()
+import_torchaudio()
 with warnings.catch_warnings():
-    # Recordings reach pyannote as samples, decoded by a process of their own.
+    # torchcodec reads files. Recordings reach pyannote as samples, which the decoder's process has read.
     warnings.filterwarnings("ignore", "\ntorchcodec is not installed correctly", UserWarning)
     from pyannote.audio import Audio, Pipeline
+    from pyannote.audio.core.inference import BaseInference
+    from pyannote.audio.core.plda import PLDA
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+    from pyannote.audio.models.segmentation import PyanNet
+    from pyannote.audio.pipelines import SpeakerDiarization
+    from pyannote.audio.pipelines.clustering import AgglomerativeClustering
+
+__all__ = [
+    "PLDA",
+    "AgglomerativeClustering",
+    "Audio",
+    "BaseInference",
+    "Pipeline",
+    "Problem",
+    "PyanNet",
+    "Resolution",
+    "SpeakerDiarization",
+    "Specifications",
+]

@@ -1,0 +1,173 @@
+"""The diarization pipeline: pyannote's, put together from a model's directory.
+
+A directory with a `config.yaml` holds a pipeline of pyannote's own kind (`community-1`, or one that the
+user has trained) and is loaded as that says. One without holds two networks, segmentation-3.0 and CAM++,
+and gets the parameters of pyannote's pipeline 3.1.
+"""
+
+# mypy: allow-subclassing-any
+# (pyannote's types are not read.)
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyannote.core import SlidingWindow, SlidingWindowFeature
+from torch.torch_version import TorchVersion
+
+from whisperd.engine import campplus
+from whisperd.engine.embedding import SpeakerEmbedding
+from whisperd.engine.pyannote_audio import (
+    PLDA,
+    AgglomerativeClustering,
+    Audio,
+    Pipeline,
+    Problem,
+    PyanNet,
+    Resolution,
+    SpeakerDiarization,
+    Specifications,
+)
+from whisperd.protocol import SAMPLE_RATE_HZ
+
+_CONFIG: Final = "config.yaml"
+_SEGMENTATION: Final = Path("segmentation", "pytorch_model.bin")
+_EMBEDDING: Final = Path("embedding", "campplus_cn_en_common.pt")
+_PARAMETERS: Final = {
+    "segmentation": {"min_duration_off": 0.0},
+    "clustering": {"method": "centroid", "min_cluster_size": 12, "threshold": 0.7045654963945799},
+}
+
+# Chunks of 10 s; and speakers of chunks, of which each chunk has three.
+_SEGMENTATION_BATCH: Final = {"cpu": 8, "cuda": 32}
+_EMBEDDING_BATCH: Final = {"cpu": 24, "cuda": 96}
+
+_CLUSTERED_EMBEDDINGS: Final = 10_000
+"""Their distances to each other take 400 MB; a speaker who talks without a break gives one a second."""
+
+
+def load(directory: Path) -> Any:
+    """The pipeline in `directory`, on the CPU.
+
+    Raises FileNotFoundError where a file is missing, TypeError where it is another kind of pipeline, and
+    whatever torch and pyannote raise where one is damaged.
+    """
+    if not (directory / _CONFIG).exists():
+        network = campplus.load(directory / _EMBEDDING)
+        return Diarization(load_segmentation(directory / _SEGMENTATION), SpeakerEmbedding(network))
+    pipeline = Pipeline.from_pretrained(directory)
+    if not isinstance(pipeline, SpeakerDiarization):
+        raise TypeError(f"{_CONFIG} holds a {type(pipeline).__name__}, not a SpeakerDiarization")
+    pipeline.legacy = False
+    return pipeline
+
+
+def try_out(pipeline: Any) -> None:
+    """Run both networks of a pipeline once on its device: a library that is missing shows now."""
+    noise = torch.randn(1, 1, SAMPLE_RATE_HZ, generator=torch.Generator().manual_seed(0)) / 100
+    pipeline({"waveform": noise[0], "sample_rate": SAMPLE_RATE_HZ})
+    pipeline._embedding(noise, masks=torch.ones(1, 100))  # noqa: SLF001 - pyannote has no other name for it
+
+
+@contextlib.contextmanager
+def half_the_batch(pipeline: Any) -> Iterator[None]:
+    """Let both networks of a pipeline work on half as much at once."""
+    holders = [
+        (pipeline, "segmentation_batch_size"),
+        (pipeline, "embedding_batch_size"),
+        (pipeline._embedding, "frames_at_once"),  # noqa: SLF001 - pyannote has no other name for it
+    ]
+    before = [(holder, name, getattr(holder, name)) for holder, name in holders if hasattr(holder, name)]
+    for holder, name, size in before:
+        setattr(holder, name, max(1, size // 2))
+    try:
+        yield
+    finally:
+        for holder, name, size in before:
+            setattr(holder, name, size)
+
+
+def load_segmentation(path: Path) -> Any:
+    """The network of segmentation-3.0. A checkpoint can hold any pickled object; here, none but these."""
+    with torch.serialization.safe_globals([Specifications, Problem, Resolution, TorchVersion]):
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    model = PyanNet(**checkpoint["hyper_parameters"])
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"], strict=True)
+    return model.eval()
+
+
+class Diarization(SpeakerDiarization):
+    """pyannote's pipeline with an embedding that is already loaded, and with less memory at its end."""
+
+    def __init__(self, segmentation: Any, embedding: SpeakerEmbedding) -> None:
+        # An oracle needs no embedding, so that pyannote loads none of its own.
+        super().__init__(
+            segmentation=segmentation,
+            clustering="OracleClustering",
+            plda=_NoPLDA(),
+            embedding_exclude_overlap=True,
+        )
+        self._embedding = embedding
+        self._audio = Audio(sample_rate=embedding.sample_rate, mono="downmix")
+        self.klustering = "AgglomerativeClustering"
+        self.clustering = Clustering(metric=embedding.metric)
+        self._expects_num_speakers = False
+        self.instantiate(_PARAMETERS)
+
+    def to(self, device: torch.device) -> "Diarization":
+        """Move to a device, and work on as much at once as it likes best."""
+        self.segmentation_batch_size = _SEGMENTATION_BATCH[device.type]
+        self.embedding_batch_size = _EMBEDDING_BATCH[device.type]
+        super().to(device)
+        return self
+
+    def reconstruct(
+        self,
+        segmentations: SlidingWindowFeature,
+        hard_clusters: NDArray[np.int64],
+        count: SlidingWindowFeature,
+    ) -> SlidingWindowFeature:
+        """Which of the clusters are active in each frame: as many as `count` says, those with most votes.
+
+        pyannote first lays out each cluster in each chunk, which takes gigabytes for an hour with ten
+        speakers (pyannote-audio issue 1963). The same votes are added up here as they come.
+        """
+        chunks = segmentations.sliding_window
+        frames = SlidingWindow(
+            start=chunks.start, duration=count.sliding_window.duration, step=count.sliding_window.step
+        )
+        clusters = max(hard_clusters.max() + 1, count.data.max())
+        votes = np.zeros((len(count.data), clusters), np.float32)
+        for (chunk, scores), assigned in zip(segmentations, hard_clusters, strict=True):
+            first = frames.closest_frame(chunk.start + 0.5 * frames.duration)
+            for cluster in np.unique(assigned[assigned >= 0]):
+                votes[first : first + len(scores), cluster] += scores[:, assigned == cluster].max(axis=1)
+
+        ranked = np.argsort(-votes, axis=1)
+        active = np.zeros_like(votes)
+        np.put_along_axis(active, ranked, np.arange(clusters) < count.data, axis=1)
+        return SlidingWindowFeature(active, frames)
+
+
+class Clustering(AgglomerativeClustering):
+    """Agglomerative clustering whose memory doesn't grow with the square of a long recording."""
+
+    def filter_embeddings(
+        self, *arguments: Any, **options: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """The embeddings to cluster, those of every nth chunk; the others join the nearest cluster later."""
+        embeddings, chunks, speakers = super().filter_embeddings(*arguments, **options)
+        kept = chunks % max(1, -(-len(embeddings) // _CLUSTERED_EMBEDDINGS)) == 0
+        return embeddings[kept], chunks[kept], speakers[kept]
+
+
+class _NoPLDA(PLDA):
+    """What pyannote asks for and this clustering never uses: its own is gated."""
+
+    def __init__(self) -> None:
+        pass
