@@ -5,10 +5,16 @@ import contextlib
 import errno
 from collections.abc import AsyncIterator, Awaitable, Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final, TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import (
+    BodyPartReader,
+    MultipartReader,
+    content_disposition_filename,
+    parse_content_disposition,
+    web,
+)
 from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
@@ -24,8 +30,8 @@ MAX_OTHER_BYTES: Final = 16 * 2**20
 """What the form may hold besides the recording: fields, also those that have no effect, and framing."""
 
 _CHUNK_BYTES: Final = 256 * 1024
-_WRITE_BYTES: Final = 2**20
-"""So much is a fraction of a millisecond to write where the disk keeps up; more at once goes to a thread."""
+_QUICK_BYTES: Final = 2**21
+"""So much is written or removed in about a millisecond, no longer than a thread takes to be handed it."""
 _PLAIN_ENCODINGS: Final = {"", "binary", "8bit", "7bit"}
 _MALFORMED: Final = (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
@@ -37,7 +43,7 @@ class Upload:
     path: Path
     """The recording, in a directory of its own."""
     filename: str
-    """The client's name for it; empty when it has none."""
+    """The client's name for it, without directories; empty when it has none."""
     values: Values
 
 
@@ -64,8 +70,8 @@ async def receive(
         try:
             yield await _Form(request, limits, file, fields).read(directory)
         finally:
-            # To free a large file's blocks takes the kernel a while.
-            await _finish(asyncio.to_thread(stack.close))
+            if not _is_quick_to_remove(directory):
+                await _finish(asyncio.to_thread(stack.close))
 
 
 class _Form:
@@ -84,27 +90,27 @@ class _Form:
         reader = await self._arriving(self._request.multipart())
         upload: tuple[Path, str] | None = None
         sent: dict[str, list[str]] = {}
-        for _ in range(MAX_PARTS):
-            part = await self._arriving(reader.next())
-            if part is None:
-                break
+        parts = 0
+        while (part := await self._arriving(reader.next())) is not None:
+            parts += 1
+            if parts > MAX_PARTS:
+                raise RequestError(f"the form has more than {MAX_PARTS} parts")
             if isinstance(part, MultipartReader) or not part.name:
                 raise _malformed()
+            name = _readable(part.name)
             if _is_file(part):
-                self._check_file(part.name, again=upload is not None)
+                self._check_file(name, again=upload is not None)
                 path = directory / "upload"
                 await self._store(part, path)
-                upload = path, part.filename or ""
-            elif part.name == self._file:
+                upload = path, PureWindowsPath(_readable(part.filename or "")).name
+            elif name == self._file:
                 raise MissingFile(
                     f"`{self._file}` came as text, without a file name; "
                     f"with curl, write -F {self._file}=@recording.wav",
                     param=self._file,
                 )
             else:
-                sent.setdefault(plain_name(part.name), []).extend(await self._values(part))
-        else:
-            raise RequestError(f"the form has more than {MAX_PARTS} parts")
+                sent.setdefault(plain_name(name), []).extend(await self._values(part, name))
         if upload is None:
             raise MissingFile(f"no recording: the form has no field `{self._file}`", param=self._file)
         return Upload(*upload, Values(sent))
@@ -120,14 +126,14 @@ class _Form:
         size = unwritten = 0
         chunks: list[bytes] = []
         try:
-            with path.open("xb", buffering=0) as target:
+            with path.open("xb") as target:
                 while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
                     size += len(chunk)
                     unwritten += len(chunk)
                     if size > self._limits.upload:
                         raise _too_large(self._limits, self._file)
                     chunks.append(chunk)
-                    if unwritten >= _WRITE_BYTES:
+                    if unwritten >= _QUICK_BYTES:
                         await _finish(asyncio.to_thread(target.writelines, chunks))
                         chunks, unwritten = [], 0
                 target.writelines(chunks)
@@ -138,22 +144,22 @@ class _Form:
         if not size:
             raise EmptyFile(f"the file in `{self._file}` is empty", param=self._file)
 
-    async def _values(self, part: BodyPartReader) -> list[str]:
+    async def _values(self, part: BodyPartReader, name: str) -> list[str]:
         """The value of a plain field; nothing of one that nobody asks for."""
-        wanted = plain_name(part.name or "") in self._wanted
+        wanted = plain_name(name) in self._wanted
         value = bytearray()
         while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
             self._other_bytes += len(chunk)
             if self._other_bytes > MAX_OTHER_BYTES:
-                raise TooLarge("the form's fields are too large", param=part.name)
+                raise TooLarge("the form's fields are too large", param=name)
             if wanted:
                 value += chunk
                 if len(value) > MAX_FIELD_BYTES:
-                    raise TooLarge(f"the field is larger than {MAX_FIELD_BYTES // 1024} KiB", param=part.name)
+                    raise TooLarge(f"the field is larger than {MAX_FIELD_BYTES // 1024} KiB", param=name)
         try:
             return [value.decode()] if wanted else []
         except UnicodeDecodeError as error:
-            raise RequestError("the field is not UTF-8", param=part.name) from error
+            raise RequestError("the field is not UTF-8", param=name) from error
 
     async def _arriving(self, step: Awaitable[T]) -> T:
         """One step of reading, which waits for the client."""
@@ -168,13 +174,26 @@ class _Form:
             raise _malformed() from error
 
 
-def _is_file(part: BodyPartReader) -> bool:
-    """Whether a part carries a file: it has a file's name, or says that it is no text."""
+def _names(part: BodyPartReader) -> tuple[str, str | None]:
+    """A part's field, and the name of its file: empty where it says only by its type that it is one."""
     encoding = part.headers.get("Content-Transfer-Encoding", "").lower()
     if encoding not in _PLAIN_ENCODINGS:
         raise RequestError(f"send the parts as they are, not in {encoding[:60]}")
-    media_type = part.headers.get("Content-Type", "text/plain")
-    return part.filename is not None or not media_type.lower().startswith("text/plain")
+    # aiohttp's own properties read the header once for each name, which takes as long as all else here.
+    _, parameters = parse_content_disposition(part.headers.get("Content-Disposition"))
+    name = content_disposition_filename(parameters, "name")
+    if not name:
+        raise _malformed()
+    filename = content_disposition_filename(parameters)
+    is_text = part.headers.get("Content-Type", "text/plain").lower().startswith("text/plain")
+    return name, filename if filename is not None or is_text else ""
+
+
+def _is_quick_to_remove(directory: Path) -> bool:
+    try:
+        return sum(path.stat().st_size for path in directory.iterdir()) <= _QUICK_BYTES
+    except FileNotFoundError:
+        return False  # a worker that was just cancelled still changes it
 
 
 def _malformed() -> RequestError:
