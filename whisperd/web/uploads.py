@@ -95,14 +95,14 @@ class _Form:
             parts += 1
             if parts > MAX_PARTS:
                 raise RequestError(f"the form has more than {MAX_PARTS} parts")
-            if isinstance(part, MultipartReader) or not part.name:
+            if isinstance(part, MultipartReader):
                 raise _malformed()
-            name = _readable(part.name)
-            if _is_file(part):
+            name, filename = _names(part)
+            if filename is not None:
                 self._check_file(name, again=upload is not None)
                 path = directory / "upload"
                 await self._store(part, path)
-                upload = path, PureWindowsPath(_readable(part.filename or "")).name
+                upload = path, PureWindowsPath(filename).name
             elif name == self._file:
                 raise MissingFile(
                     f"`{self._file}` came as text, without a file name; "
@@ -186,7 +186,14 @@ def _names(part: BodyPartReader) -> tuple[str, str | None]:
         raise _malformed()
     filename = content_disposition_filename(parameters)
     is_text = part.headers.get("Content-Type", "text/plain").lower().startswith("text/plain")
-    return name, filename if filename is not None or is_text else ""
+    if filename is None and not is_text:
+        filename = ""
+    return _readable(name), None if filename is None else _readable(filename)
+
+
+def _readable(name: str) -> str:
+    """The name as text that can be sent back: aiohttp keeps bytes that are no UTF-8 as lone surrogates."""
+    return name.encode(errors="replace").decode()
 
 
 def _is_quick_to_remove(directory: Path) -> bool:
