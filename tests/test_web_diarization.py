@@ -57,7 +57,7 @@ async def test_rttm_has_a_line_for_each_turn(web: Web) -> None:
 async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: str, uri: str) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="'
-        + filename.replace("\\", "\\\\").encode(errors="surrogateescape")
+        + filename.encode(errors="surrogateescape")
         + b'"\r\nContent-Type: audio/wav\r\n\r\n'
         + RECORDING
         + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'

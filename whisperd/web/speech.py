@@ -61,12 +61,15 @@ def speaker_hints(values: Values) -> SpeakerHints:
 
 
 def ignored(
-    values: Values, *, known: Collection[Field[Any]], unheard: Collection[Field[Any]] = ()
+    values: Values, *, known: Collection[Field[Any]], unheard: Collection[Field[Any]] = (), instead: str = ""
 ) -> list[Notice]:
-    """A notice for each name that was sent without effect: of `unheard`, or of none of the `known` fields."""
+    """A notice for each name that was sent without effect: of `unheard`, or of none of the `known` fields.
+
+    `instead` goes on from "... has no effect here".
+    """
     names = [field.name for field in unheard if field in values]
     names += sorted(values.names() - {plain_name(field.name) for field in known})
-    return [Notice("parameter_ignored", f"{name[:60]} has no effect here") for name in names]
+    return [Notice("parameter_ignored", f"{name[:60]} has no effect here{instead}") for name in names]
 
 
 async def process(request: web.Request, wanted: Request) -> Transcript:
