@@ -62,7 +62,10 @@ class _Process:
     writer: asyncio.StreamWriter
     calls: dict[int, Call] = field(default_factory=dict)
     pinged: int = 0
-    answered: int = 0
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the answer to the last ping."""
+    silent: bool = False
+    """It is unanswered after a whole interval."""
     verdict: str | None = None
     """Why we killed it; None when it died by itself."""
 
@@ -107,8 +110,8 @@ class Worker:
 
     @property
     def answering(self) -> bool:
-        """Whether the last ping but one was answered; a worker that is not up owes no answer."""
-        return self._process is None or self._process.pinged - self._process.answered <= 1
+        """Whether the last ping was answered in time; a worker that is not up owes no answer."""
+        return self._process is None or not self._process.silent
 
     # ---- jobs ------------------------------------------------------------------------------------
 
@@ -153,13 +156,9 @@ class Worker:
                     )
                 self.restarts += 1
                 self._enter("restarting", self.message)
-                logger.warning(
-                    "the %s worker %s; starting it again in %.1f s",
-                    self.kind,
-                    self.message,
-                    backoff_s,
-                    extra=fields(worker=self.kind, restarts=self.restarts),
-                )
+                told = fields(worker=self.kind, restarts=self.restarts)
+                line = "the %s worker %s; starting it again in %.1f s"
+                logger.warning(line, self.kind, self.message, backoff_s, extra=told)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
         except StartError as error:
@@ -269,24 +268,30 @@ class Worker:
                 )
 
     async def _ping(self, life: _Process) -> None:
-        """Ask for a sign of life again and again; kill what gives none."""
+        """Ask for a sign of life again and again; kill what gives none.
+
+        While it loads it may be deaf, in an import of seconds; that has a time-out of its own.
+        """
+        await self.ready.wait()
         while True:
             life.pinged += 1
-            number = life.pinged
-            self._send(life, protocol.Ping(number))
+            life.silent = False
+            self._send(life, protocol.Ping(life.pinged))
             workers = self._live.current.workers
+            life.answered.clear()
             await asyncio.sleep(workers.ping_interval)
-            waited_s = float(workers.ping_interval)
-            while life.answered < number and waited_s < workers.ping_timeout:
-                pause_s = min(1.0, workers.ping_timeout - waited_s)
-                await asyncio.sleep(pause_s)
-                waited_s += pause_s
-            if life.answered < number:
-                self._kill(life, f"gave no sign of life for {waited_s:.0f} s")
+            life.silent = not life.answered.is_set()
+            try:
+                async with asyncio.timeout(max(0.0, workers.ping_timeout - workers.ping_interval)):
+                    await life.answered.wait()
+            except TimeoutError:
+                self._kill(life, f"gave no sign of life for {workers.ping_timeout:g} s")
                 return
 
     def _pong(self, life: _Process, message: protocol.Pong) -> None:
-        life.answered = message.number
+        if message.number == life.pinged:
+            life.answered.set()
+            life.silent = False
         self.rss_bytes = message.rss_bytes
         if message.stalled_s > self._live.current.workers.stall_timeout:
             self._kill(life, f"made no progress for {message.stalled_s:.0f} s")
