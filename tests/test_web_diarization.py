@@ -51,13 +51,13 @@ async def test_rttm_has_a_line_for_each_turn(web: Web) -> None:
         (r"C:\calls\monday.wav", "monday"),
         ("blob", "blob"),
         ("", "audio"),
-        ("gruß\udcff.wav", "gruß�"),
+        ("gruß\udcff.wav", "gruß?"),
     ],
 )
 async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: str, uri: str) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="'
-        + filename.encode(errors="surrogateescape")
+        + filename.replace("\\", "\\\\").encode(errors="surrogateescape")
         + b'"\r\nContent-Type: audio/wav\r\n\r\n'
         + RECORDING
         + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
