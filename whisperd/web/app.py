@@ -38,8 +38,11 @@ def create_app(live: Live, service: Service, spool: Spool, metrics: Metrics) -> 
     app[METRICS] = metrics
     app[DIALECT_OF] = dialect_of
     app[DOCUMENT] = msgspec.json.encode(openapi.describe(ENDPOINTS))
+    app.on_response_prepare.append(middleware.sign)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+        if endpoint.method == "GET":
+            app.router.add_route("HEAD", endpoint.path, endpoint.handler)
     # Parts of what is described, not parts of the API.
     app.router.add_get("/", ops.home)
     app.router.add_get("/docs/{asset}", ops.docs_asset)

@@ -43,15 +43,24 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         known = _known(request, error)
         code = known.code
+        if request.writer.output_size:
+            # An answer is on its way already; a second one would be read as more of it.
+            _account(request, this, known.status, "failed", code)
+            raise
         response = this.dialect.render_error(request, known)
         if known.retry_after_s:
             response.headers["Retry-After"] = str(known.retry_after_s)
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-    response.headers[REQUEST_ID_HEADER] = this.id
     outcome = "ok" if response.status < 400 else "refused" if response.status < 500 else "failed"
     _account(request, this, response.status, outcome, code)
     return response
+
+
+async def sign(request: web.Request, response: web.StreamResponse) -> None:
+    """Give every answer its request's id, and keep browsers from guessing at what it is."""
+    response.headers[REQUEST_ID_HEADER] = request[EXCHANGE].id
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _known(request: web.Request, error: Exception) -> WhisperdError:
@@ -64,9 +73,13 @@ def _known(request: web.Request, error: Exception) -> WhisperdError:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             return MethodNotAllowed(f"{request.method} is not possible here; {allowed} is")
-        case web.HTTPException() if error.status < 500:
+        case web.HTTPException() if 400 <= error.status < 500:
             return RequestError(error.reason)
-    logger.exception("a request failed in a way that nobody foresaw", exc_info=error)
+    logger.error(
+        "a request failed in a way that nobody foresaw",
+        exc_info=error,
+        extra=fields(request_id=request[EXCHANGE].id),
+    )
     return WhisperdError("the server failed; its journal has the reason")
 
 
@@ -80,11 +93,12 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
         metrics.answered(this.dialect.name, transcript)
     level = logging.DEBUG if this.dialect.quiet and status < 500 else logging.INFO
     audio_s = transcript.duration if transcript else None
+    path = request.rel_url.raw_path  # as it was sent: decoded, it could look like more lines of a log
     logger.log(
         level,
         "%s %s %d %s%s",
         request.method,
-        request.path,
+        path,
         status,
         outcome,
         f", {audio_s:.1f} s of audio in {wall_s:.2f} s" if audio_s else "",
@@ -93,7 +107,7 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
             client=request.remote,
             dialect=this.dialect.name,
             method=request.method,
-            path=request.path,
+            path=path,
             status=status,
             outcome=outcome,
             error_code=code,

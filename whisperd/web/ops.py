@@ -34,10 +34,10 @@ DIALECT: Final = Dialect(name="ops", render_error=render_error, error=Detail, qu
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """Parts of the service."""
+    """Parts of the service. No other state's name has `healthy` in it: scripts look for the bare word."""
 
-    stt: Literal["healthy", "unhealthy"]
-    diarization: Literal["healthy", "unhealthy", "unavailable"]
+    stt: Literal["healthy", "unavailable"]
+    diarization: Literal["healthy", "unavailable"]
     llm: Literal["unavailable"] = "unavailable"
 
 
@@ -99,12 +99,8 @@ def describe(status: Status) -> Health:
         whisper_loaded=_up(stt),
         diarization_loaded=_up(diarization),
         services=Services(
-            stt="healthy" if _up(stt) else "unhealthy",
-            diarization="unavailable"
-            if diarization is None
-            else "healthy"
-            if _up(diarization)
-            else "unhealthy",
+            stt="healthy" if status.ready and _up(stt) else "unavailable",
+            diarization="healthy" if status.ready and _up(diarization) else "unavailable",
         ),
         timestamp=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(),
         uptime_s=round(status.uptime_s, 3),

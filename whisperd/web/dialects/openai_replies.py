@@ -19,6 +19,9 @@ CONTENT_TYPES: Final = {
     "vtt": "text/vtt",
 }
 
+UNKNOWN: Final = "unknown"
+"""The speaker where diarization failed, of which a warning tells."""
+
 
 class Usage(Struct, frozen=True):
     """What is counted: seconds of the recording."""
@@ -161,14 +164,14 @@ def _segment(segment: Segment) -> VerboseSegment:
 
 
 def _diarized(segments: Sequence[Segment]) -> list[DiarizedSegment]:
-    letters: dict[str | None, str] = {}
+    letters: dict[str, str] = {}
     return [
         DiarizedSegment(
             id=f"seg_{number:03}",
             start=segment.start,
             end=segment.end,
             text=segment.text.strip(),
-            speaker=letters.setdefault(segment.speaker, letter(len(letters))),
+            speaker=letters.setdefault(segment.speaker, letter(len(letters))) if segment.speaker else UNKNOWN,
         )
         for number, segment in enumerate(segments, start=1)
     ]
