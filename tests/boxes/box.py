@@ -184,10 +184,9 @@ class Box:
 
     def begin_post(self, path: str, recording: Path, **fields: str) -> Request:
         """Begin to upload a recording as the form field `file`."""
-        form = [
-            f"--form=file=@{recording}",
-            *(f"--form-string={name}={value}" for name, value in fields.items()),
-        ]
+        form = ["--form", f"file=@{recording}"]
+        for name, value in fields.items():
+            form += ["--form-string", f"{name}={value}"]
         return self.send(path, *form)
 
     def post(self, path: str, recording: Path, **fields: str) -> Reply:

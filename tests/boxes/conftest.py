@@ -109,7 +109,7 @@ def box(stocked: tuple[Path, ...], release: str, request: pytest.FixtureRequest)
         box.destroy()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fresh(installation: Installation, release: str) -> Iterator[Box]:
     """A system as the installation leaves it: no model."""
     box = Box.boot(f"fresh-{release}", installation.layers)

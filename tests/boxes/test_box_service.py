@@ -41,9 +41,8 @@ def test_words_and_speakers_come_in_one_answer(box: Box) -> None:
 
 
 def test_each_request_is_one_line_in_the_journal_with_fields_and_without_its_text(box: Box) -> None:
-    reply = box.send(
-        "/transcribe", f"--form=file=@{conversation()}", "--header=X-Request-ID: journal-test"
-    ).reply()
+    options = ("--form", f"file=@{conversation()}", "--header", "X-Request-ID: journal-test")
+    reply = box.send("/transcribe", *options).reply()
     assert reply.status == 200, reply.body
     lines = [entry for entry in box.journal() if entry.get("REQUEST_ID") == "journal-test"]
     assert len(lines) == 1
@@ -58,8 +57,9 @@ def test_each_request_is_one_line_in_the_journal_with_fields_and_without_its_tex
 
 
 def test_a_refused_request_says_so_in_the_journal(box: Box) -> None:
-    reply = box.send("/transcribe", "--form-string=file=x", "--header=X-Request-ID: refused-test").reply()
-    assert reply.status == 400
+    options = ("--form-string", "file=x", "--header", "X-Request-ID: refused-test")
+    reply = box.send("/transcribe", *options).reply()
+    assert reply.status == 422
     lines = [entry for entry in box.journal() if entry.get("REQUEST_ID") == "refused-test"]
     assert [line["OUTCOME"] for line in lines] == ["failed"]
 
