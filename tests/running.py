@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,8 @@ def models_installed(*names: str) -> None:
 
 class Daemon:
     """`whisperd serve`, on a free port, in directories of its own; models come from the repository's."""
+
+    program: Sequence[str] = (sys.executable, "-m", "whisperd")
 
     def __init__(
         self, directory: Path, settings: Mapping[str, str] | None = None, config: str | None = None
@@ -82,7 +84,7 @@ class Daemon:
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ear.bind(str(address))
         self.log_path = self.directory / "log"
-        command = [sys.executable, "-m", "whisperd"]
+        command = [*self.program]
         if self.config.exists():
             command += ["--config", str(self.config)]
         with self.log_path.open("ab") as log:
