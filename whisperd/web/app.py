@@ -9,7 +9,7 @@ from whisperd.config.live import Live
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.service import Service
-from whisperd.web import middleware, openapi, ops
+from whisperd.web import malformed, middleware, openapi, ops
 from whisperd.web.dialects import diarization, openai, werify
 from whisperd.web.endpoint import Dialect, Endpoint
 from whisperd.web.keys import DIALECT_OF, DOCUMENT, LIVE, METRICS, SERVICE, SPOOL
@@ -31,6 +31,7 @@ def dialect_of(path: str) -> Dialect:
 
 def create_app(live: Live, service: Service, spool: Spool, metrics: Metrics) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
+    malformed.keep_out_of_the_log()
     app = web.Application(middlewares=[middleware.exchange])
     app[LIVE] = live
     app[SERVICE] = service

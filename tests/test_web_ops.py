@@ -1,0 +1,240 @@
+"""For those who run the service: health, readiness, metrics, and a page that needs nobody else."""
+
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import pytest
+from fake_service import READY, SPOKEN, TRANSCRIPT, Web, form, serving
+from msgspec.structs import replace
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_fd_to_metric_families
+
+from whisperd.config.live import Live
+from whisperd.status import Status, WorkerState, WorkerStatus
+from whisperd.transcript.model import Notice
+
+
+@pytest.fixture
+async def web(live: Live) -> AsyncIterator[Web]:
+    async with serving(live) as web:
+        yield web
+
+
+async def health(web: Web) -> Any:
+    response = await web.client.get("/health")
+    assert response.status == 200
+    return await response.json()
+
+
+def with_state(state: WorkerState, *, reason: str | None, draining: bool = False) -> Status:
+    workers = [
+        replace(worker, state=state) if worker.kind == "transcribe" else worker for worker in READY.workers
+    ]
+    return replace(READY, ready=reason is None, reason=reason, draining=draining, workers=workers)
+
+
+# ---- health --------------------------------------------------------------------------------------
+
+
+async def test_health_answers_under_the_names_of_all_clients(web: Web) -> None:
+    body = await health(web)
+    assert body["status"] == "healthy"
+    assert body["ready"] is True
+    assert body["reason"] is None
+    assert body["model"] == "tiny.en"
+    assert body["device"] == "cpu"
+    assert body["gpu_available"] is False
+    assert body["gpu_name"] is None
+    assert body["compute_type"] == "int8"
+    assert body["whisper_loaded"] is True
+    assert body["diarization_loaded"] is True
+    assert body["services"] == {"stt": "healthy", "diarization": "healthy", "llm": "unavailable"}
+    assert body["version"] == "1.2.3"
+    assert body["uptime_s"] == 12.346
+    assert (body["running"], body["waiting"]) == (1, 2)
+    assert [worker["kind"] for worker in body["workers"]] == ["decode", "transcribe", "diarize"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", body["timestamp"])
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "loaded"),
+    [
+        (with_state("starting", reason="the transcribe worker is starting"), "starting", False),
+        (with_state("restarting", reason="the transcribe worker died"), "degraded", False),
+        (with_state("failed", reason="no model"), "degraded", False),
+        (with_state("ready", reason="the daemon is stopping", draining=True), "stopping", True),
+    ],
+)
+async def test_health_says_in_one_word_how_it_is(web: Web, status: Status, word: str, loaded: bool) -> None:
+    web.service.state = status
+    body = await health(web)
+    assert body["status"] == word
+    assert body["reason"] == status.reason
+    assert body["ready"] is False
+    assert body["services"]["stt"] == "unavailable"
+    assert body["whisper_loaded"] is loaded
+    assert "healthy" not in await (await web.client.get("/health")).text(), "scripts look for the bare word"
+
+
+async def test_health_names_the_card(web: Web) -> None:
+    worker = WorkerStatus(kind="transcribe", state="ready", device="cuda:0", device_name="NVIDIA H200")
+    web.service.state = replace(READY, workers=[worker])
+    body = await health(web)
+    assert body["device"] == "cuda (NVIDIA H200)"
+    assert body["gpu_available"] is True
+    assert body["gpu_name"] == "NVIDIA H200"
+
+
+async def test_health_without_diarization_says_so(web: Web) -> None:
+    workers = [worker for worker in READY.workers if worker.kind != "diarize"]
+    web.service.state = replace(READY, workers=workers)
+    body = await health(web)
+    assert body["diarization_loaded"] is False
+    assert body["services"]["diarization"] == "unavailable"
+    assert body["status"] == "healthy"
+
+
+async def test_health_tells_what_is_less_than_it_could_be(web: Web) -> None:
+    web.service.state = replace(READY, notes=[Notice("cpu_only", "no GPU was found")])
+    assert (await health(web))["notes"] == [{"code": "cpu_only", "message": "no GPU was found"}]
+
+
+async def test_live_is_always_live(web: Web) -> None:
+    web.service.state = with_state("failed", reason="no model")
+    response = await web.client.get("/health/live")
+    assert (response.status, await response.json()) == (200, {"live": True})
+
+
+async def test_ready_is_503_with_the_reason_until_a_job_could_run(web: Web) -> None:
+    response = await web.client.get("/health/ready")
+    assert (response.status, await response.json()) == (200, {"ready": True, "reason": None})
+    web.service.state = with_state("starting", reason="the transcribe worker is starting")
+    response = await web.client.get("/health/ready")
+    assert response.status == 503
+    assert await response.json() == {"ready": False, "reason": "the transcribe worker is starting"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+async def test_a_load_balancer_may_ask_without_wanting_the_body(web: Web, path: str) -> None:
+    response = await web.client.head(path)
+    assert response.status == 200
+    assert await response.read() == b""
+
+
+# ---- metrics -------------------------------------------------------------------------------------
+
+
+async def samples(web: Web) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    response = await web.client.get("/metrics")
+    assert response.content_type == "text/plain"
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_fd_to_metric_families(io.StringIO(await response.text()))
+        for sample in family.samples
+    }
+
+
+async def test_metrics_count_requests_by_dialect_and_outcome(web: Web) -> None:
+    await web.client.post("/v1/audio/transcriptions", data=form())
+    await web.client.post("/transcribe", data=form())
+    await web.client.post("/transcribe", data=form(), params={"task": "nonsense"})
+    found = await samples(web)
+
+    def ended(dialect: str, outcome: str, status: str) -> float:
+        labels = {"dialect": dialect, "outcome": outcome, "status": status}
+        return found["whisperd_requests_total", frozenset(labels.items())]
+
+    assert ended("openai", "ok", "200") == 1
+    assert ended("werify", "ok", "200") == 1
+    assert ended("werify", "refused", "422") == 1
+    by_dialect = frozenset({("dialect", "openai")})
+    assert found["whisperd_audio_seconds_total", by_dialect] == TRANSCRIPT.duration
+    assert found["whisperd_request_seconds_count", by_dialect] == 1
+
+
+async def test_metrics_tell_where_the_time_went(web: Web) -> None:
+    web.service.answer = SPOKEN
+    await web.client.post("/v1/audio/diarization", data=form())
+    found = await samples(web)
+    for stage, seconds in {"queue": 0.0, "decode": 0.1, "transcribe": 1.4, "diarize": 1.0}.items():
+        assert found["whisperd_stage_seconds_sum", frozenset({("stage", stage)})] == seconds
+
+
+async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
+    workers = [
+        WorkerStatus(
+            kind="transcribe",
+            state="restarting",
+            device="cuda:0",
+            restarts=3,
+            rss_bytes=2**30,
+            running=1,
+            waiting=4,
+        )
+    ]
+    web.service.state = replace(READY, ready=False, reason="x", workers=workers)
+    found = await samples(web)
+    who = frozenset({("kind", "transcribe"), ("device", "cuda:0")})
+    assert found["whisperd_worker_state", who | {("state", "restarting")}] == 1
+    assert found["whisperd_worker_state", who | {("state", "ready")}] == 0
+    assert found["whisperd_worker_restarts_total", who] == 3
+    assert found["whisperd_worker_resident_bytes", who] == 2**30
+    assert found["whisperd_worker_jobs_running", who] == 1
+    assert found["whisperd_worker_jobs_waiting", who] == 4
+    assert found["whisperd_ready", frozenset()] == 0
+    assert found["whisperd_requests_running", frozenset()] == 1
+    assert found["whisperd_requests_waiting", frozenset()] == 2
+    assert found["process_resident_memory_bytes", frozenset()] > 0
+
+
+async def test_metrics_speak_openmetrics_to_those_who_ask_for_it(web: Web) -> None:
+    await web.client.post("/transcribe", data=form())
+    response = await web.client.get(
+        "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    assert response.content_type == "application/openmetrics-text"
+    parse: Callable[[str], Iterable[Metric]] = openmetrics.text_string_to_metric_families
+    names = {family.name for family in parse(await response.text())}
+    assert {"whisperd_requests", "whisperd_build", "whisperd_worker_restarts"} <= names
+
+
+# ---- documentation -------------------------------------------------------------------------------
+
+
+async def test_the_page_needs_nothing_from_outside(web: Web) -> None:
+    response = await web.client.get("/docs")
+    assert response.content_type == "text/html"
+    page = await response.text()
+    parts = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(parts) >= 3
+    for part in parts:
+        assert part.startswith("/docs/")
+        answer = await web.client.get(part)
+        assert answer.status == 200
+        assert answer.content_type == ("text/css" if part.endswith(".css") else "text/javascript")
+        text = await answer.text()
+        assert text
+        if part.endswith(".css"):
+            assert not re.findall(r"url\((?!\"?data:)|@import", text)
+    start = await (await web.client.get("/docs/start.js")).text()
+    for path in re.findall(r'url: "([^"]*)"', start):
+        assert (await web.client.get(path)).status == 200
+    assert "http" not in page + start
+
+
+async def test_the_page_may_load_nothing_else(web: Web) -> None:
+    policy = (await web.client.get("/docs")).headers["Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert rules["connect-src"] == "'self'"
+    assert "http" not in policy
+
+
+async def test_the_front_door_leads_to_the_page(web: Web) -> None:
+    response = await web.client.get("/", allow_redirects=False)
+    assert response.status == 302
+    assert response.headers["Location"] == "/docs"
