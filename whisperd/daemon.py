@@ -51,6 +51,8 @@ def serve(config_path: Path | None) -> int:
             logger.error("%s", line, extra=fields(code=error.code))  # noqa: TRY400 - it says all there is
         notifier.status(" | ".join(error.message.splitlines()))
         return error.exit_code
+    finally:
+        notifier.close()
 
 
 class Daemon:

@@ -104,6 +104,10 @@ class JournalHandler(logging.Handler):
         except OSError:
             self.handleError(record)
 
+    def close(self) -> None:
+        self._socket.close()
+        super().close()
+
 
 def _priority(level: int) -> int:
     return _PRIORITY.get(level, 6)

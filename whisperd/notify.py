@@ -27,6 +27,12 @@ class Notifier:
         except OSError as error:
             logger.warning("systemd could not be notified: %s", error)
 
+    def close(self) -> None:
+        """Nothing more will be said."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def ready(self, status: str) -> None:
         """Jobs can run."""
         self.send("READY=1", f"STATUS={status}")
