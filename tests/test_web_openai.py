@@ -269,6 +269,12 @@ async def test_what_has_no_effect_is_said(web: Web) -> None:
     assert response.headers["X-Whisperd-Warnings"] == "parameter_ignored"
 
 
+async def test_hints_about_speakers_need_a_question_about_speakers(web: Web) -> None:
+    body = await ask(web, num_speakers="2")
+    assert [notice["message"] for notice in body["warnings"]] == ["num_speakers has no effect here"]
+    assert "warnings" not in await ask(web, num_speakers="2", diarize="true")
+
+
 async def test_what_was_switched_off_is_not_worth_a_warning(web: Web) -> None:
     assert "warnings" not in await ask(web, stream="false")
 

@@ -79,8 +79,8 @@ GRANULARITIES: Final = choice(
 PROMPT: Final = text("prompt", "Text that the recording follows on, for its style and its names.")
 HOTWORDS: Final = text("hotwords", "Words that are likely to come up.")
 DIARIZE: Final = flag("diarize", "Tell who said what.")
+STREAM: Final = flag("stream", "Has no effect: the answer comes in one piece.")
 IGNORED: Final[tuple[Field[Any], ...]] = (
-    flag("stream", "Has no effect: the answer comes in one piece."),
     text("chunking_strategy", "Has no effect: speech is always found by the server."),
     text("include[]", "Has no effect."),
     text("languages[]", "Has no effect."),
@@ -88,7 +88,7 @@ IGNORED: Final[tuple[Field[Any], ...]] = (
     text("known_speaker_names[]", "Has no effect."),
     text("known_speaker_references[]", "Has no effect."),
 )
-FORM: Final[tuple[Field[Any], ...]] = (
+READ: Final[tuple[Field[Any], ...]] = (
     MODEL,
     RESPONSE_FORMAT,
     GRANULARITIES,
@@ -98,13 +98,14 @@ FORM: Final[tuple[Field[Any], ...]] = (
     TEMPERATURE,
     DIARIZE,
     *HINTS,
-    *IGNORED,
+    STREAM,
 )
+FORM: Final = (*READ, *IGNORED)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, file="file", fields=FORM) as form:
+    async with receive(request, file="file", fields=READ) as form:
         values = form.values
         shape = values.one(RESPONSE_FORMAT)
         times = set(values.every(GRANULARITIES)) or {GRANULARITIES.default}
@@ -125,7 +126,11 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             hotwords=values.one(HOTWORDS),
             temperature=values.one(TEMPERATURE),
         )
-        unheard = [field for field in IGNORED if field.kind != "boolean" or values.one(field)]
+        unheard = [*IGNORED]
+        if values.one(STREAM):
+            unheard.append(STREAM)
+        if not wanted.speakers:
+            unheard += HINTS
         warnings = ignored(values, known=FORM, unheard=unheard)
         transcript = await process(request, wanted)
     warnings += transcript.warnings

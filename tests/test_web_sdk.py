@@ -1,0 +1,165 @@
+"""OpenAI's own client library against the web layer: it reads every format, and every error."""
+
+import io
+from collections.abc import AsyncIterator
+
+import openai
+import pytest
+from fake_service import RECORDING, SPOKEN, TRANSCRIPT, Web, serving
+
+from whisperd.config.live import Live
+from whisperd.errors import MediaError, NotReady, QueueFull, TooLong, WhisperdError, WorkerDied
+from whisperd.transcript.model import Request, Transcript
+
+
+@pytest.fixture
+async def web(live: Live) -> AsyncIterator[Web]:
+    async with serving(live) as web:
+        yield web
+
+
+@pytest.fixture
+async def client(web: Web) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{web.url}v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def talk() -> tuple[str, io.BytesIO]:
+    return ("talk.wav", io.BytesIO(RECORDING))
+
+
+# ---- formats -------------------------------------------------------------------------------------
+
+
+async def test_json(web: Web, client: openai.AsyncOpenAI) -> None:
+    reply = await client.audio.transcriptions.create(file=talk(), model="whisper-1")
+    assert reply.text == "Hello world. Good-bye."
+    assert reply.usage
+    assert reply.usage.type == "duration"
+    assert reply.usage.seconds == TRANSCRIPT.duration
+    assert web.service.recordings == [RECORDING]
+
+
+@pytest.mark.parametrize("shape", ["text", "srt", "vtt"])
+async def test_text_and_subtitles(client: openai.AsyncOpenAI, shape: str) -> None:
+    reply = await client.audio.transcriptions.create(
+        file=talk(),
+        model="whisper-1",
+        response_format=shape,  # type: ignore[call-overload]
+    )
+    assert isinstance(reply, str)
+    assert "Hello world." in reply
+    assert ("-->" in reply) == (shape != "text")
+
+
+async def test_verbose_json(client: openai.AsyncOpenAI) -> None:
+    reply = await client.audio.transcriptions.create(
+        file=talk(),
+        model="whisper-1",
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+        language="en",
+        prompt="Hello.",
+        temperature=0,
+    )
+    assert (reply.language, reply.duration) == ("english", TRANSCRIPT.duration)
+    assert reply.words
+    assert [(word.word, word.start) for word in reply.words] == [
+        ("Hello", 0.004),
+        ("world.", 1.2),
+        ("Good-bye.", 3.0),
+    ]
+    assert reply.segments
+    assert [segment.tokens for segment in reply.segments] == [[1, 2, 3], [4]]
+    assert reply.usage
+
+
+async def test_diarized_json(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.answer = SPOKEN
+    reply = await client.audio.transcriptions.create(
+        file=talk(),
+        model="gpt-4o-transcribe-diarize",
+        response_format="diarized_json",
+        chunking_strategy="auto",
+    )
+    assert [(segment.speaker, segment.text) for segment in reply.segments] == [
+        ("A", "Hello world."),
+        ("B", "Good-bye."),
+    ]
+
+
+async def test_our_own_fields_go_as_extras(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.answer = SPOKEN
+    reply = await client.audio.transcriptions.create(
+        file=talk(),
+        model="whisper-1",
+        response_format="verbose_json",
+        extra_body={"diarize": True, "num_speakers": 2},
+    )
+    assert reply.segments
+    assert [segment.to_dict()["speaker"] for segment in reply.segments] == ["SPEAKER_01", "SPEAKER_00"]
+    assert web.service.asked.speakers
+    assert web.service.asked.hints.exactly == 2
+
+
+async def test_vad_settings_and_known_speakers_are_taken_with_a_warning(client: openai.AsyncOpenAI) -> None:
+    reply = await client.audio.transcriptions.with_raw_response.create(
+        file=talk(),
+        model="gpt-4o-transcribe",
+        chunking_strategy={"type": "server_vad", "threshold": 0.4},
+        known_speaker_names=["agent"],
+        known_speaker_references=["data:audio/wav;base64," + "A" * 400_000],
+        include=["logprobs"],
+    )
+    assert reply.headers["X-Whisperd-Warnings"] == "parameter_ignored"
+    assert reply.parse().text == "Hello world. Good-bye."
+
+
+async def test_silence(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.answer = Transcript(duration=3.0)
+    reply = await client.audio.transcriptions.create(
+        file=talk(), model="whisper-1", response_format="verbose_json", timestamp_granularities=["word"]
+    )
+    assert (reply.text, reply.words) == ("", [])
+
+
+# ---- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MediaError("no sound in it"), openai.BadRequestError),
+        (TooLong("too long"), openai.APIStatusError),
+        (NotReady("loading"), openai.InternalServerError),
+        (QueueFull("too many"), openai.InternalServerError),
+        (WorkerDied("it died"), openai.InternalServerError),
+    ],
+)
+async def test_errors_are_raised_with_code_and_message(
+    web: Web, client: openai.AsyncOpenAI, error: WhisperdError, kind: type[openai.APIStatusError]
+) -> None:
+    web.service.error = error
+    with pytest.raises(kind) as raised:
+        await client.audio.transcriptions.create(file=talk(), model="whisper-1")
+    assert raised.value.code == error.code
+    assert error.message in raised.value.message
+
+
+async def test_an_unknown_model_is_not_found(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as raised:
+        await client.audio.transcriptions.create(file=talk(), model="large")
+    assert raised.value.param == "model"
+
+
+async def test_a_busy_server_is_asked_again(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = web.service.process
+
+    async def busy_once(_: Request) -> Transcript:
+        monkeypatch.setattr(web.service, "process", process)
+        raise QueueFull("too many", retry_after_s=1)
+
+    monkeypatch.setattr(web.service, "process", busy_once)
+    async with openai.AsyncOpenAI(base_url=f"{web.url}v1", api_key="none", max_retries=1) as client:
+        reply = await client.audio.transcriptions.create(file=talk(), model="whisper-1")
+    assert reply.text == "Hello world. Good-bye."
