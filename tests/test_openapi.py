@@ -33,8 +33,11 @@ async def described(server: Web) -> Any:
 
 
 async def check(server: Web, response: ClientResponse) -> str:
-    """Hold a reply to what is written about it; returns the key that it is written under."""
+    """Hold a reply to what is written about it, and to no more; returns the key that it is written under."""
     document = await described(server)
+    for component in document["components"]["schemas"].values():
+        if component["type"] == "object":
+            component["additionalProperties"] = False
     operation = document["paths"][response.url.path][response.method.lower()]
     status = str(response.status) if str(response.status) in operation["responses"] else "default"
     content = operation["responses"][status]["content"]
