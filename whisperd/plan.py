@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from whisperd.config.schema import Config
 from whisperd.cuda.choice import DIARIZATION_BYTES, Choice, choose, choose_diarization, default_model
@@ -18,8 +18,11 @@ from whisperd.models.store import Store
 from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup
 from whisperd.service import Serving
 
-CACHE = "cache"
+CACHE: Final = "cache"
 """Under the state directory: what workers keep from start to start."""
+
+NO_QUESTION: Final = Facts()
+"""Where only the CPU is wanted, the GPUs are not asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,17 @@ class Plan:
 async def make_plan(config: Config, environ: Mapping[str, str]) -> Plan:
     """Probe the machine and plan for it. Raises StartError with what is missing and how to get it."""
     cache = config.paths.state / CACHE
-    facts = await asyncio.to_thread(probe, config.cuda, environ, cache=cache)
+    facts = NO_QUESTION
+    if config.transcribe.device != "cpu" or _diarizes_elsewhere(config):
+        facts = await asyncio.to_thread(probe, config.cuda, environ, cache=cache)
     return plan(config, environ, facts, cores=len(os.sched_getaffinity(0)))
 
 
 def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int) -> Plan:
     """Plan for a machine with these GPUs and `cores`. Raises StartError."""
     store = Store(config.paths.state)
-    reserved = DIARIZATION_BYTES if config.diarize.enabled else 0
+    shared = config.diarize.enabled and config.diarize.device != "cpu"
+    reserved = DIARIZATION_BYTES if shared else 0
     model, choice = choose_model(config, store, facts, reserved_bytes=reserved)
     planner = _Planner(config, environ, store)
     workers = [planner.decode(cores), planner.transcribe(model, choice, cores)]
@@ -70,6 +76,11 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
             notes=choice.notes + (diarization.notes if diarization else ()),
         ),
     )
+
+
+def _diarizes_elsewhere(config: Config) -> bool:
+    """Whether diarization was given a device of its own that is no CPU; "auto" follows the transcription."""
+    return config.diarize.enabled and config.diarize.device not in ("auto", "cpu")
 
 
 def choose_model(config: Config, store: Store, facts: Facts, *, reserved_bytes: int) -> tuple[str, Choice]:
