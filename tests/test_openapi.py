@@ -96,8 +96,8 @@ async def test_every_field_that_is_described_is_known(server: Web) -> None:
     for name, field in fields.items():
         item = field.get("items", field)
         sample = samples.get(name) or str(item.get("enum", [item.get("minimum", "true")])[0])
-        others = {} if name == "response_format" else {"response_format": "verbose_json"}
-        response = await server.client.post(OPENAI, data=form(**{name: sample}, **others))
+        others = {"response_format": "verbose_json", "diarize": "true"}
+        response = await server.client.post(OPENAI, data=form(**(others | {name: sample})))
         assert response.status == 200, await response.text()
         without_effect = [notice["message"] for notice in (await response.json()).get("warnings", [])]
         assert all("Has no effect" in field["description"] for _ in without_effect), without_effect

@@ -100,6 +100,12 @@ async def test_best_of_and_unknown_options_are_taken_and_said_to_have_no_effect(
     ]
 
 
+async def test_hints_without_speakers_are_said_to_have_no_effect(web: Web) -> None:
+    body = await ask(web, num_speakers="2")
+    assert [notice["message"] for notice in body["warnings"]] == ["num_speakers has no effect here"]
+    assert "warnings" not in await ask(web, num_speakers="2", speakers="true")
+
+
 async def test_the_services_warnings_come_along(web: Web) -> None:
     web.service.answer = replace(TRANSCRIPT, warnings=[Notice("audio_truncated", "it ends early")])
     body = await ask(web)

@@ -110,7 +110,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     )
     async with receive(request, file="file", fields=()) as form:
         transcript = await process(request, replace(wanted, audio=form.path))
-    warnings = ignored(values, known=QUERY, unheard=(BEST_OF,))
+    warnings = ignored(values, known=QUERY, unheard=(BEST_OF,) if speakers else (BEST_OF, *HINTS))
     warnings += ignored(form.values, known=(), instead="; send it in the query") + transcript.warnings
 
     def write() -> bytes:
