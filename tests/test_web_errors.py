@@ -4,16 +4,19 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
+from aiohttp.web import Request, StreamResponse
 from fake_service import TRANSCRIPT, Web, form, serving
 
 from whisperd import errors
 from whisperd.config.live import Live
 from whisperd.errors import RequestError, WhisperdError
 from whisperd.journal import LineFormatter
+from whisperd.web.dialects import werify
 
 OPENAI = "/v1/audio/transcriptions"
 DIARIZATION = "/v1/audio/diarization"
@@ -134,6 +137,31 @@ async def test_what_nobody_foresaw_is_for_the_journal_alone(
     assert record.exc_info
     assert isinstance(record.exc_info[1], ZeroDivisionError)
     assert journal_fields(record)["request_id"] == response.headers["X-Request-Id"]
+
+
+async def test_an_answer_that_breaks_off_is_not_followed_by_another(
+    live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def half(request: Request) -> StreamResponse:
+        response = StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        raise errors.WorkerDied("died")
+
+    monkeypatch.setattr("whisperd.web.app.ENDPOINTS", [replace(werify.ENDPOINT, handler=half)])
+    async with serving(live) as web:
+        reader, writer = await asyncio.open_connection(web.client.host, web.client.port)
+        writer.write(b"POST /transcribe HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n")
+        async with asyncio.timeout(20):
+            sent = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert sent.count(b"HTTP/1.1") == 1
+    assert sent.endswith(b"half\r\n"), "it broke off, and says so by not ending"
+    assert b"X-Request-Id" in sent
+    assert (account(caplog)["outcome"], account(caplog)["error_code"]) == ("failed", "worker_died")
 
 
 # ---- one line for each request -------------------------------------------------------------------
