@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, QueueFull
+from whisperd.errors import EngineError, ParameterError, QueueFull
 from whisperd.transcript.model import Notice, SpeakerHints, Transcript
 
 PATH = "/transcribe"
@@ -132,6 +132,11 @@ async def test_a_wrong_option_is_422_with_its_place(
     assert wrong["type"] == kind
     assert name in wrong["msg"]
     assert web.service.requests == []
+
+
+async def test_speakers_that_cannot_be_had_are_refused_under_their_name_here(web: Web) -> None:
+    web.service.error = ParameterError("configured without diarization", param="diarize")
+    assert (await refusal(web, speakers="true"))["loc"] == ["query", "speakers"]
 
 
 async def test_bytes_in_the_query_that_are_no_text_are_the_callers_mistake(web: Web) -> None:

@@ -50,20 +50,15 @@ def _operation(endpoint: Endpoint, by_type: dict[type, Any]) -> dict[str, Any]:
             for field in endpoint.query
         ]
     if endpoint.file:
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _form(endpoint)}}
+        form = {"schema": _form(endpoint.file, endpoint.form)}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": form}}
     return operation
 
 
-def _form(endpoint: Endpoint) -> dict[str, Any]:
+def _form(file: str, fields: Sequence[Field[Any]]) -> dict[str, Any]:
     recording = {"type": "string", "format": "binary", "description": "The recording, in any container."}
-    fields = {field.name: _schema(field) | {"description": field.doc} for field in endpoint.form}
-    return {
-        "schema": {
-            "type": "object",
-            "required": [endpoint.file],
-            "properties": {endpoint.file or "": recording, **fields},
-        }
-    }
+    others = {field.name: _schema(field) | {"description": field.doc} for field in fields}
+    return {"type": "object", "required": [file], "properties": {file: recording, **others}}
 
 
 def _schema(field: Field[Any]) -> dict[str, Any]:

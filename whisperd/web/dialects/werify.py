@@ -50,9 +50,11 @@ _WRONG_TYPES: Final = {"boolean": "bool_parsing", "integer": "int_parsing", "num
 def _wrong(error: ParameterError | MissingFile) -> Wrong:
     if isinstance(error, MissingFile):
         return Wrong(type="missing", loc=["body", error.param or "file"], msg=error.message)
+    # The service calls the wish for speakers by another name.
+    name = SPEAKERS.name if error.param == "diarize" else error.param or ""
     kinds = {field.name: field.kind for field in QUERY}
-    kind = _WRONG_TYPES.get(kinds.get(error.param or "", ""), "value_error")
-    return Wrong(type=kind, loc=["query", error.param or ""], msg=error.message)
+    kind = _WRONG_TYPES.get(kinds.get(name, ""), "value_error")
+    return Wrong(type=kind, loc=["query", name], msg=error.message)
 
 
 def render_error(_: web.Request, error: WhisperdError) -> web.Response:
