@@ -259,6 +259,7 @@ async def test_what_is_no_http_is_refused_and_not_repeated_in_the_journal(
     writer.write(b"GET /transcribe?token=secretquery HTTP/9.9.9\r\n\r\n")
     assert b" 400 " in await reader.readline()
     writer.close()
+    await writer.wait_closed()
     [record] = caplog.records
     assert LineFormatter(prefixed=False).format(record) == "refused what is no HTTP, from 127.0.0.1"
     assert record.levelno == logging.INFO
