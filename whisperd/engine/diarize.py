@@ -37,9 +37,9 @@ class Diarizer:
         started = time.monotonic()
         torch.set_num_threads(setup.threads)
         self._on_gpu = setup.device == "cuda"
-        if self._on_gpu and not torch.cuda.is_available():
-            raise StartError("torch finds no CUDA device")
         with _messages_logged():
+            if self._on_gpu and not torch.cuda.is_available():
+                raise StartError("torch finds no CUDA device")
             self._pipeline = _load(Path(setup.model_dir))
             device = torch.device(setup.device, setup.device_index) if self._on_gpu else torch.device("cpu")
             try:
