@@ -48,8 +48,10 @@ class Request:
         body, _, status = output.rpartition("\n")
         return Reply(int(status), body)
 
-    def answered(self) -> bool:
-        return self._curl.poll() is not None
+    def abandon(self) -> None:
+        """End it, wherever it is."""
+        self._curl.kill()
+        self._curl.communicate()
 
 
 class Box:
@@ -57,6 +59,7 @@ class Box:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._requests: list[Request] = []
 
     @classmethod
     def boot(
@@ -88,6 +91,8 @@ class Box:
         return Path(sdbox("layer", self.name).stdout.strip())
 
     def destroy(self) -> None:
+        for request in self._requests:
+            request.abandon()
         sdbox("down", self.name)
 
     # ---- commands and files
@@ -104,6 +109,10 @@ class Box:
         options = ("--yes", "--allow-downgrades", "--option=Dpkg::Use-Pty=0")
         done = self.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *arguments)
         return done.stdout + done.stderr
+
+    def kill(self, signal: str, pid: int) -> None:
+        # the shell's own: kill(1) is in a package that not every system has
+        self.run("sh", "-c", f"kill -{signal} {pid}")
 
     def write(self, path: str, text: str) -> None:
         """Write a file, and the directories it needs."""
@@ -157,7 +166,7 @@ class Box:
         try:
             yield
         finally:
-            self.run("rm", "-r", directory)
+            self.run("rm", f"{directory}/test.conf")
             self.systemctl("daemon-reload")
 
     # ---- the service over HTTP
@@ -173,11 +182,11 @@ class Box:
             f"http://127.0.0.1:{PORT}{path}",
         ]
         environment = os.environ | {"SDBOX_OWNER": str(os.getpid())}
-        return Request(
-            subprocess.Popen(
-                [SDBOX, "net", self.name, *command], env=environment, stdout=subprocess.PIPE, text=True
-            )
+        curl = subprocess.Popen(
+            [SDBOX, "net", self.name, *command], env=environment, stdout=subprocess.PIPE, text=True
         )
+        self._requests.append(Request(curl))
+        return self._requests[-1]
 
     def get(self, path: str) -> Reply:
         return self.send(path).reply()

@@ -61,7 +61,7 @@ def test_a_refused_request_says_so_in_the_journal(box: Box) -> None:
     reply = box.send("/transcribe", *options).reply()
     assert reply.status == 422
     lines = [entry for entry in box.journal() if entry.get("REQUEST_ID") == "refused-test"]
-    assert [line["OUTCOME"] for line in lines] == ["failed"]
+    assert [line["OUTCOME"] for line in lines] == ["refused"]
 
 
 def test_the_command_line_of_an_ordinary_user_reaches_the_service(box: Box) -> None:

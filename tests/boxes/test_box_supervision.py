@@ -1,5 +1,6 @@
 """Crashes, hangs, slow starts and stops of the installed service, with systemd as the judge."""
 
+import pytest
 from recordings import conversation
 
 from boxes.box import Box, until
@@ -8,6 +9,13 @@ IMPATIENT_WORKERS = (
     "Environment=WHISPERD_WORKERS__PING_INTERVAL=500ms",
     "Environment=WHISPERD_WORKERS__PING_TIMEOUT=2s",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_start_limit(box: Box) -> None:
+    """These tests start the service more often than an administrator would."""
+    box.write("/etc/systemd/system/whisperd.service.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
+    box.systemctl("daemon-reload")
 
 
 def serves(box: Box) -> bool:
@@ -26,7 +34,7 @@ def busy(box: Box) -> bool:
 def test_systemd_starts_a_killed_daemon_again_and_leaves_no_worker_behind(box: Box) -> None:
     before = set(box.processes())
     restarts = int(box.show("NRestarts"))
-    box.run("kill", "-9", str(box.main_pid()))
+    box.kill("KILL", box.main_pid())
     until(lambda: int(box.show("NRestarts")) == restarts + 1, "the restart")
     until(lambda: serves(box), "readiness")
     assert not before & set(box.processes())
@@ -35,7 +43,7 @@ def test_systemd_starts_a_killed_daemon_again_and_leaves_no_worker_behind(box: B
 
 def test_the_daemon_replaces_a_killed_worker_by_itself(box: Box) -> None:
     main, worker = box.main_pid(), box.worker_pid("transcribe")
-    box.run("kill", "-9", str(worker))
+    box.kill("KILL", worker)
     until(lambda: worker not in box.processes(), "the end of the worker")
     until(lambda: serves(box), "readiness")
     assert box.main_pid() == main
@@ -46,7 +54,7 @@ def test_a_worker_that_hangs_is_killed_before_systemd_loses_patience(box: Box) -
     with box.override(*IMPATIENT_WORKERS):
         box.systemctl("restart", "whisperd.service")
         main, worker = box.main_pid(), box.worker_pid("diarize")
-        box.run("kill", "-STOP", str(worker))
+        box.kill("STOP", worker)
         until(lambda: worker not in box.processes(), "the end of the worker")
         until(lambda: serves(box), "readiness")
         assert box.main_pid() == main
@@ -56,7 +64,7 @@ def test_a_daemon_that_hangs_is_killed_by_the_watchdog_and_started_again(box: Bo
     with box.override("WatchdogSec=3"):
         box.systemctl("restart", "whisperd.service")
         main = box.main_pid()
-        box.run("kill", "-STOP", str(main))
+        box.kill("STOP", main)
         until(lambda: box.main_pid() not in (0, main), "another daemon")
         until(lambda: serves(box), "readiness")
     assert "Watchdog timeout" in box.messages()

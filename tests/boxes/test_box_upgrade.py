@@ -57,7 +57,9 @@ def test_an_upgrade_restarts_a_running_service_once_and_answers_what_was_running
 
 
 def test_a_removal_stops_the_service_and_keeps_models_and_settings_until_the_purge(box: Box) -> None:
+    box.systemctl("stop", "whisperd.service")
     box.systemctl("enable", "--now", "whisperd.socket")
+    box.systemctl("start", "whisperd.service")
     group = box.show("ControlGroup")
     box.apt("remove", "whisperd")
     until(lambda: not box.exists(f"/sys/fs/cgroup{group}"), "the end of the service's processes", 10)
