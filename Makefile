@@ -44,7 +44,7 @@ deb: setup system ## Build dist/whisperd.deb (FLAVOUR=cpu or cuda12)
 	packaging/debian/build $(FLAVOUR) dist
 
 bench: models ## Measure, and print the tables of tests/benchmarks/README.md
-	$(BIN)/python -m tests.benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 models: setup ## Fetch the models of the demo and the tests
 	@$(BIN)/whisperd models pull $(MODELS)

@@ -205,3 +205,13 @@ async def test_the_status_names_what_is_not_as_it_should_be(live: Live) -> None:
         assert {worker.kind: worker.state for worker in status.workers} == dict.fromkeys(KINDS, "ready")
         service.draining = True
         assert service.status().reason == "the daemon is stopping"
+
+
+async def test_a_caller_can_ask_for_detection_whatever_the_configured_language(
+    live: Live, recording: Path
+) -> None:
+    live.current = changed(live.current, "transcribe", language="fr")
+    async with running(live) as service:
+        await service.process(Request(audio=recording, language="auto"))
+        with pytest.raises(ParameterError, match="'fr'"):
+            await service.process(Request(audio=recording))

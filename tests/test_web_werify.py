@@ -70,10 +70,12 @@ async def test_the_query_reaches_the_service(web: Web) -> None:
     assert (asked.language, asked.task, asked.temperature) == ("pt", "translate", 0.25)
 
 
-@pytest.mark.parametrize("language", ["", "auto"])
-async def test_the_language_is_detected_unless_it_is_named(web: Web, language: str) -> None:
+@pytest.mark.parametrize(("language", "asked"), [("", None), ("auto", "auto"), ("AUTO", "auto")])
+async def test_detection_can_be_asked_for_or_left_to_the_server(
+    web: Web, language: str, asked: str | None
+) -> None:
     await ask(web, language=language)
-    assert web.service.asked.language is None
+    assert web.service.asked.language == asked
 
 
 async def test_silence_keeps_every_key(web: Web) -> None:

@@ -98,10 +98,12 @@ class Pipeline:
             if speakers and not speakers.done():
                 speakers.cancel()
                 await asyncio.wait([speakers])
+        # A long recording's words would hold up the event loop.
+        segments = await asyncio.to_thread(align, transcribed.segments, diarization)
         return Answer(
             duration=decoded.samples / SAMPLE_RATE_HZ,
             transcribed=transcribed,
-            segments=align(transcribed.segments, diarization),
+            segments=segments,
             diarization=diarization,
             timings=Timings(
                 queued_s=decode.queued_s + max(transcribe.queued_s, diarize.queued_s),

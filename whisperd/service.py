@@ -66,9 +66,7 @@ class Service:
         self._idle.clear()
         try:
             async with deadline:
-                answer = await self._pipeline.run(
-                    request, request.language or self._default_language(), progress
-                )
+                answer = await self._pipeline.run(request, self._language(request), progress)
         except TimeoutError as error:
             if self._aborted:
                 raise Draining("the server was stopped before the answer was ready") from error
@@ -144,9 +142,10 @@ class Service:
                 f"no model {request.model!r} here; this server has {self._serving.model!r}", param="model"
             )
         languages = self.languages()
-        if request.text and request.language and request.language not in languages:
+        language = self._language(request)
+        if request.text and language and language not in languages:
             raise ParameterError(
-                f"the model {self._serving.model} does not know the language {request.language!r}; "
+                f"the model {self._serving.model} does not know the language {language!r}; "
                 f"it knows: {', '.join(sorted(languages))}",
                 param="language",
             )
@@ -160,8 +159,9 @@ class Service:
         if (waiting := self._waiting()) >= limit:
             raise QueueFull(f"{waiting} requests are waiting already; the limit is {limit}")
 
-    def _default_language(self) -> str | None:
-        language = self._live.current.transcribe.language
+    def _language(self, request: Request) -> str | None:
+        """The language's code, None to detect it."""
+        language = request.language or self._live.current.transcribe.language
         return None if language == "auto" else language
 
     def _waiting(self) -> int:
@@ -186,5 +186,4 @@ class Service:
             restarts=worker.restarts,
             running=lane.running,
             waiting=lane.waiting,
-            libraries=worker.libraries,
         )

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from whisperd.protocol import Kind, MappedLibrary
+from whisperd.protocol import Kind
 from whisperd.transcript.model import Notice
 
 WorkerState = Literal["starting", "ready", "restarting", "failed", "stopped"]
@@ -30,7 +30,6 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     """Jobs in its hands."""
     waiting: int = 0
     """Jobs that wait for it."""
-    libraries: list[MappedLibrary] = []
 
 
 class Status(Struct, frozen=True, kw_only=True):

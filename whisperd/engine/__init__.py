@@ -1,5 +1,5 @@
 """What runs in child processes only. Nothing above imports it; the daemon starts it by exec."""
 
 
-class Cancelled(Exception):  # noqa: N818 - an outcome, not an error
+class Cancelled(Exception):
     """Nobody waits for this job any more."""

@@ -14,6 +14,7 @@ from whisperd import journal, protocol
 from whisperd.engine.host import Engine, Host
 
 _PR_SET_PDEATHSIG: Final = 1
+_NICE: Final = 5
 
 
 def main() -> None:
@@ -22,6 +23,8 @@ def main() -> None:
     # The daemon alone decides when to stop; and should it be killed, a worker in the middle of a kernel
     # would notice only afterwards, so the kernel ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Health and admission are answered in microseconds, but only when the daemon gets a core.
+    os.nice(_NICE)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     journal.setup("info")  # until Start names the level
     with socket.socket(fileno=descriptor) as connection:

@@ -28,7 +28,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Transcribe; False asks for speakers alone."""
     task: Task = "transcribe"
     language: str | None = None
-    """Whisper's code (`en`), or None to detect it."""
+    """Whisper's code (`en`), `auto` to detect it, or None for the configured one."""
     words: bool = False
     """Word times wanted in the reply. Asking for speakers and text implies them inside."""
     speakers: bool = False

@@ -23,7 +23,7 @@ _CODES: Final = {name: code for code, name in LANGUAGES.items()}
 def _language(value: str) -> str | None:
     value = value.lower()
     if value == "auto":
-        return None
+        return value
     code = _CODES.get(value, value)
     if code not in LANGUAGES:
         raise ValueError(f"auto or a language, by code or English name: {', '.join(LANGUAGES)}")
