@@ -70,6 +70,7 @@ def behave(how: str, witness: Path, progress: Callable[[float], None], cancelled
                 os.kill(os.getpid(), signal.SIGKILL)
         case "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(60)  # a stop reaches a thread on the other core a moment later
         case "hang":
             while not cancelled():
                 time.sleep(0.01)

@@ -150,11 +150,12 @@ def test_a_reload_applies_what_can_change_and_names_what_cannot(tmp_path: Path) 
 def test_a_refused_reload_fails_with_the_reason_and_changes_nothing(tmp_path: Path) -> None:
     with Daemon(tmp_path, SMALL, config="[limits]\nupload = '1GiB'\n") as daemon:
         daemon.config.write_text("[limits]\nupload = 'much'\nwaitng = 3\n")
-        before = len(daemon.notifications)
         done = daemon.command("reload")
         assert done.returncode != 0
         assert "limits.upload" in done.stderr
         assert "did you mean limits.waiting" in done.stderr
+        before = len(daemon.notifications)
+        daemon.process.send_signal(signal.SIGHUP)
         assert "limits.upload" in daemon.wait_for_notification("STATUS=Reload refused", after=before)
         assert daemon.transcribe(conversation()).status_code == 200
 
