@@ -11,6 +11,13 @@ IMPATIENT_WORKERS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def running(box: Box) -> None:
+    """However the test before has left the service."""
+    box.systemctl("start", "whisperd.service")
+    until(lambda: serves(box), "readiness")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def without_start_limit(box: Box) -> None:
     """These tests start the service more often than an administrator would."""
@@ -87,7 +94,6 @@ def test_a_stop_answers_what_is_running_and_leaves_no_process(box: Box) -> None:
     assert request.reply().status == 200
     assert box.show("Result") == "success"
     assert box.processes() == {}
-    box.systemctl("start", "whisperd.service")
 
 
 def test_a_stop_cuts_off_what_runs_longer_than_the_limit_and_tells_its_caller(box: Box) -> None:
@@ -99,4 +105,3 @@ def test_a_stop_cuts_off_what_runs_longer_than_the_limit_and_tells_its_caller(bo
         assert request.reply().status == 503
         assert box.show("Result") == "success"
         assert box.processes() == {}
-    box.systemctl("start", "whisperd.service")
