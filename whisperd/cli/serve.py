@@ -1,6 +1,7 @@
 """`whisperd serve`: run the daemon."""
 
 import argparse
+import gc
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,6 +16,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Imports make many objects and hardly any garbage; looking for it costs an eighth of the start.
+    gc.disable()
     from whisperd.daemon import serve
 
+    gc.freeze()
+    gc.enable()
     return serve(arguments.config)
