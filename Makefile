@@ -10,9 +10,10 @@ MODELS := tiny.en base diarization
 # What the package build and the tests under a real systemd take from Debian.
 SYSTEM_PACKAGES := curl dbus debhelper dpkg-dev iproute2 lintian man-db mmdebstrap procps python3-pip python3-venv systemd util-linux
 
-export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)
-export WHISPERD_PATHS__SPOOL = $(CURDIR)/$(STATE)/spool
-export WHISPERD_PATHS__RUN = $(CURDIR)/$(STATE)/run
+# The commands of this directory keep to it.
+run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)
+run models: export WHISPERD_PATHS__SPOOL = $(CURDIR)/$(STATE)/spool
+run models: export WHISPERD_PATHS__RUN = $(CURDIR)/$(STATE)/run
 
 .PHONY: help demo run test check lint format deb bench models lock setup system clean
 

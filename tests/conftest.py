@@ -16,6 +16,10 @@ from whisperd.config.units import Duration
 from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup
 from whisperd.worker import Worker
 
+# The settings of whoever runs the tests are not those of the tests.
+for _name in [name for name in os.environ if name.startswith("WHISPERD_")]:
+    del os.environ[_name]
+
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 FAKE_COMMAND = (sys.executable, str(FAKE_WORKER))
 
