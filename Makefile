@@ -26,7 +26,7 @@ demo: models ## Start the daemon, send it a conversation, print who said what
 run: models ## Run the daemon from this directory
 	$(BIN)/whisperd serve
 
-test: lint models system ## Everything, the package under a real systemd too (40 minutes on 2 cores)
+test: lint models deb ## Everything, the package under a real systemd too (40 minutes on 2 cores)
 	$(BIN)/pytest
 
 check: lint ## What needs neither models nor a package (2 minutes)
