@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -95,11 +95,12 @@ class Daemon:
         await runner.setup()
         async with self._control(config.paths.control_socket):
             try:
-                sites = [web.SockSite(runner, listener) for listener in listeners]
-                for site in sites:
-                    await site.start()
+                # On sockets of our own, callers are told what is loading; those of a socket that systemd
+                # holds wait in its queue instead.
+                sites = [] if passed else await _open(runner, listeners)
                 self._supervisors = [asyncio.create_task(worker.supervise()) for worker in self._workers]
                 if await self._load(service):
+                    sites = sites or await _open(runner, listeners)
                     logger.info("serving on %s", ", ".join(map(_address, listeners)))
                     await self._serve(service)
                 await self._drain(service, sites)
@@ -233,6 +234,13 @@ class Daemon:
         finally:
             await runner.cleanup()
             control.close()
+
+
+async def _open(runner: web.AppRunner, listeners: Sequence[socket.socket]) -> list[web.SockSite]:
+    sites = [web.SockSite(runner, listener) for listener in listeners]
+    for site in sites:
+        await site.start()
+    return sites
 
 
 def _summary(service: Service) -> str:

@@ -30,8 +30,13 @@ _DRIVER: Final = ("libcuda.so", "libnvidia-")
 
 
 def own_libraries() -> list[MappedLibrary]:
-    """The CUDA libraries that this process has mapped."""
-    chosen = [Path(part) for part in os.environ.get(CHOSEN_VARIABLE, "").split(":") if part]
+    """The CUDA libraries that this process has mapped; none for a worker that was sent to the CPU.
+
+    There torch may load its own, and runs nothing on them.
+    """
+    if CHOSEN_VARIABLE not in os.environ:
+        return []
+    chosen = [Path(part) for part in os.environ[CHOSEN_VARIABLE].split(":") if part]
     return mapped_libraries(Path("/proc/self/maps").read_text(encoding="utf-8"), chosen)
 
 
