@@ -13,7 +13,7 @@ import pytest
 from whisperd.config.live import Live
 from whisperd.config.schema import Config, Limits, Paths, Workers
 from whisperd.config.units import Duration
-from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup
+from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup, TranslateSetup
 from whisperd.worker import Worker
 
 # The settings of whoever runs the tests are not those of the tests.
@@ -47,6 +47,10 @@ def live(config: Config) -> Live:
 def fake_setup(kind: Kind, model: str = "fake") -> Setup:
     """What a worker of a kind is started with."""
     match kind:
+        case "translate":
+            return TranslateSetup(
+                model=model, model_dir="", device="cpu", device_index=0, compute_type="int8", threads=1
+            )
         case "decode":
             return DecodeSetup(concurrency=4, max_duration_s=3600)
         case "transcribe":

@@ -14,7 +14,7 @@ from whisperd.config.live import Live
 from whisperd.errors import UnknownModel
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
-from whisperd.pipeline import Progress
+from whisperd.pipeline import Listener
 from whisperd.service import Service
 from whisperd.status import Status, WorkerStatus
 from whisperd.transcript.model import Request, Segment, Timings, Transcript, Turn, Word
@@ -98,7 +98,7 @@ class FakeService(Service):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def process(self, request: Request, progress: Progress | None = None) -> Transcript:  # noqa: ARG002
+    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:  # noqa: ARG002
         if self.error:
             raise self.error
         if request.model not in (None, *self.models()):

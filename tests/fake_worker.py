@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, Progress
 from whisperd.engine.host import Host
 from whisperd.errors import MediaError, OutOfMemory, StartError
 from whisperd.protocol import (
@@ -42,7 +42,7 @@ class FakeEngine:
     def describe(self) -> Ready:
         return Ready(load_s=0.0, languages=["en", "de"])
 
-    def run(self, job: AnyJob, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+    def run(self, job: AnyJob, progress: Progress, cancelled: Callable[[], bool]) -> Any:
         match job:
             case DecodeJob():
                 behave(Path(job.source).stem, Path(job.source), progress, cancelled)
@@ -58,7 +58,7 @@ class FakeEngine:
                 return Diarized(Diarization(turns, turns))
 
 
-def behave(how: str, witness: Path, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], bool]) -> None:
     """Do what the job asks for; `witness` lies where a mark of an earlier attempt may stand."""
     match how:
         case "crash":

@@ -132,7 +132,10 @@ def test_a_file_that_is_not_utf8_is_refused(main: Path) -> None:
         ("[transcribr]", "transcribr: no such section; did you mean transcribe?"),
         (
             "[zzz]",
-            "zzz: no such section; there are server, paths, limits, transcribe, diarize, cuda, workers, log",
+            (
+                "zzz: no such section; there are server, paths, api, fetch, limits, transcribe, diarize, "
+                "cuda, workers, log"
+            ),
         ),
         ("model = 'base'", "model: no such section; did you mean transcribe.model or diarize.model?"),
         ("server = 1", "server: is a section; write [server] and its options below it"),

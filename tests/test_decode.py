@@ -19,7 +19,7 @@ def decode(
     source: Path, decoder: Decoder = DECODER
 ) -> tuple[Decoded, np.ndarray[tuple[int], np.dtype[np.float32]]]:
     target = source.with_name("decoded.f32")
-    result = decoder.run(DecodeJob(str(source), str(target)), lambda _: None, lambda: False)
+    result = decoder.run(DecodeJob(str(source), str(target)), lambda *_: None, lambda: False)
     return result, np.fromfile(target, np.float32)
 
 
@@ -163,7 +163,7 @@ def test_a_recording_longer_than_the_limit_is_refused_before_and_while_it_is_dec
 def test_a_cancelled_job_ends(tmp_path: Path) -> None:
     source = tone(tmp_path / "a.wav", seconds=2)
     with pytest.raises(Cancelled):
-        DECODER.run(DecodeJob(str(source), str(tmp_path / "b")), lambda _: None, lambda: True)
+        DECODER.run(DecodeJob(str(source), str(tmp_path / "b")), lambda *_: None, lambda: True)
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])

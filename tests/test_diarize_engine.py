@@ -17,7 +17,7 @@ from recordings import CORPUS, conversation, package_file
 from scipy.io import wavfile
 from weights import weights
 
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, Progress
 from whisperd.engine.campplus import CamPlusPlus
 from whisperd.engine.diarize import Diarizer
 from whisperd.errors import OutOfMemory, StartError
@@ -47,7 +47,7 @@ def run(
     directory: Path,
     samples: NDArray[np.float32],
     hints: SpeakerHints = SpeakerHints(),  # noqa: B008 - frozen
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Progress = lambda *_: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Diarization:
     audio = directory / "audio.f32"
@@ -171,7 +171,7 @@ def test_noise_and_snatches_of_speech_do_no_harm(diarizer: Diarizer, tmp_path: P
 
 def test_progress_only_grows_and_ends_at_the_end(diarizer: Diarizer, tmp_path: Path) -> None:
     positions: list[float] = []
-    run(diarizer, tmp_path, speech(), progress=positions.append)
+    run(diarizer, tmp_path, speech(), progress=lambda position_s, *_: positions.append(position_s))
     assert len(positions) > 5
     assert positions == sorted(positions)
     assert positions[-1] == 30
@@ -188,7 +188,7 @@ def test_a_cancelled_job_stops_and_the_next_one_runs(
             diarizer,
             tmp_path,
             speech()[EXCERPT],
-            progress=positions.append,
+            progress=lambda position_s, *_: positions.append(position_s),
             cancelled=lambda: bool(positions) and positions[-1] >= position_s,
         )
     assert positions[-1] < 12

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from conftest import changed, fake_worker, until
@@ -22,11 +22,12 @@ from whisperd.errors import (
     UnknownModel,
     WorkerDied,
 )
-from whisperd.protocol import KINDS
+from whisperd.protocol import Kind
 from whisperd.scheduler import Lane, Scheduler
 from whisperd.service import Service, Serving
-from whisperd.transcript.model import Notice, Request, SpeakerHints
+from whisperd.transcript.model import Notice, Request, Segment, SpeakerHints
 
+KINDS: Final[tuple[Kind, ...]] = ("decode", "transcribe", "diarize")
 CPU_NOTE = Notice("cpu_only", "no GPU")
 
 
@@ -53,6 +54,20 @@ async def running(
                 await worker.ready.wait()
         lanes = {worker.kind: Lane(worker, slots) for worker in workers}
         yield Service(live, Scheduler(lanes), serving(diarization))
+
+
+class Ears:
+    """Remembers what was heard."""
+
+    def __init__(self) -> None:
+        self.positions: list[float] = []
+        self.segments: list[Segment] = []
+
+    def moved(self, position_s: float) -> None:
+        self.positions.append(position_s)
+
+    def heard(self, segment: Segment) -> None:
+        self.segments.append(segment)
 
 
 @pytest.fixture
@@ -100,11 +115,11 @@ async def test_a_failed_transcription_takes_the_diarization_with_it(live: Live, 
 
 async def test_progress_is_that_of_the_slowest_stage(live: Live, recording: Path) -> None:
     async with running(live) as service:
-        positions: list[float] = []
-        await service.process(Request(audio=recording, speakers=True), positions.append)
+        listener = Ears()
+        await service.process(Request(audio=recording, speakers=True), listener)
         # One stage is at 5 s while the other has not begun, then both are.
-        assert positions[-1] == 5.0
-        assert set(positions) <= {0.0, 5.0}
+        assert listener.positions[-1] == 5.0
+        assert set(listener.positions) <= {0.0, 5.0}
 
 
 async def test_bytes_that_are_no_recording_are_the_callers_mistake(live: Live, tmp_path: Path) -> None:

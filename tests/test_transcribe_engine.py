@@ -42,7 +42,7 @@ def tiny() -> Transcriber:
 def job(source: Path, **options: Any) -> TranscribeJob:
     target = Path(options.pop("directory")) / "audio.f32"
     decoded = Decoder(DecodeSetup(1, 600)).run(
-        DecodeJob(str(source), str(target)), lambda _: None, lambda: False
+        DecodeJob(str(source), str(target)), lambda *_: None, lambda: False
     )
     wanted: dict[str, Any] = {
         "task": "transcribe",
@@ -57,7 +57,7 @@ def job(source: Path, **options: Any) -> TranscribeJob:
 
 
 def run(engine: Transcriber, made: TranscribeJob) -> Transcribed:
-    return engine.run(made, lambda _: None, lambda: False)
+    return engine.run(made, lambda *_: None, lambda: False)
 
 
 def test_an_english_model_says_that_it_knows_only_english(tiny: Transcriber) -> None:
@@ -67,7 +67,11 @@ def test_an_english_model_says_that_it_knows_only_english(tiny: Transcriber) -> 
 
 def test_progress_reaches_the_end_of_the_speech(tiny: Transcriber, tmp_path: Path) -> None:
     positions: list[float] = []
-    result = tiny.run(job(conversation(), directory=tmp_path), positions.append, lambda: False)
+
+    def progress(position_s: float, *_: object) -> None:
+        positions.append(position_s)
+
+    result = tiny.run(job(conversation(), directory=tmp_path), progress, lambda: False)
     assert positions == sorted(positions)
     assert positions[-1] == result.segments[-1].end > 25
 
@@ -85,7 +89,7 @@ def test_a_recording_without_speech_has_no_language(tiny: Transcriber, tmp_path:
 
 def test_a_cancelled_job_ends_at_the_next_segment(tiny: Transcriber, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        tiny.run(job(conversation(), directory=tmp_path), lambda _: None, lambda: True)
+        tiny.run(job(conversation(), directory=tmp_path), lambda *_: None, lambda: True)
 
 
 def test_out_of_memory_is_tried_once_more_with_empty_caches(

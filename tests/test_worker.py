@@ -34,7 +34,7 @@ async def test_a_job_is_answered_and_its_progress_told(live: Live) -> None:
     async with fake_worker(live) as worker:
         await worker.ready.wait()
         positions: list[float] = []
-        result = await worker.call(job(), positions.append).result
+        result = await worker.call(job(), lambda event: positions.append(event.position_s)).result
         assert isinstance(result, Transcribed)
         assert result.segments[0].words[1].text == " there."
         assert positions == [5.0]

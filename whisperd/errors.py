@@ -12,6 +12,8 @@
     │   ├── MethodNotAllowed           405 method_not_allowed
     │   ├── UploadTimeout              408 upload_timeout
     │   ├── TooLarge                   413 file_too_large
+    │   ├── UrlRefused                 403 url_refused: an address that this server does not fetch from
+    │   ├── UrlNotFound                404 url_not_found: nothing is there, or it is given to nobody
     │   └── MediaError                 400 invalid_audio
     │       ├── EmptyFile              400 empty_file
     │       └── TooLong                413 audio_too_long
@@ -19,6 +21,7 @@
     │   ├── NotReady                   503 not_ready
     │   ├── Draining                   503 shutting_down
     │   └── QueueFull                  503 queue_full
+    ├── FetchFailed                    502 fetch_failed: another server did not give, or take, a recording
     ├── DeadlineExceeded               504 deadline_exceeded
     └── EngineError                    500 engine_error: a worker could not do it
         ├── WorkerDied                 500 worker_died
@@ -123,6 +126,20 @@ class TooLarge(RequestError):
     status = 413
 
 
+class UrlRefused(RequestError):
+    """A URL that this server may not or can not use: its scheme, or where it leads."""
+
+    code = "url_refused"
+    status = 403
+
+
+class UrlNotFound(RequestError):
+    """The URL's own server says that there is nothing, or nothing for us."""
+
+    code = "url_not_found"
+    status = 404
+
+
 class MediaError(RequestError):
     """The bytes are not a recording that can be decoded."""
 
@@ -169,6 +186,13 @@ class QueueFull(Unavailable):
     """More requests wait than the configuration allows."""
 
     code = "queue_full"
+
+
+class FetchFailed(WhisperdError):
+    """The URL's own server could not be reached, broke off or failed; the same request may succeed later."""
+
+    code = "fetch_failed"
+    status = 502
 
 
 class DeadlineExceeded(WhisperdError):

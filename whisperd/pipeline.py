@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from whisperd.errors import EngineError
 from whisperd.journal import fields
@@ -18,6 +18,7 @@ from whisperd.protocol import (
     DecodeJob,
     Diarized,
     DiarizeJob,
+    Event,
     Kind,
     Transcribed,
     TranscribeJob,
@@ -25,11 +26,20 @@ from whisperd.protocol import (
 from whisperd.scheduler import Scheduler
 from whisperd.transcript.align import align
 from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
+from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float], None]
-"""Told the position in the recording, in seconds, that the slowest stage has reached."""
+
+class Listener(Protocol):
+    """Hears what becomes of a request on the way."""
+
+    def moved(self, position_s: float) -> None:
+        """The slowest stage has reached this position in the recording."""
+
+    def heard(self, segment: Segment) -> None:
+        """A segment is there; its speaker is told only at the end."""
+
 
 Result = TypeVar("Result", bound=AnyResult)
 
@@ -55,16 +65,14 @@ class Pipeline:
         self._scheduler = scheduler
         self._clock = clock
 
-    async def run(self, request: Request, language: str | None, progress: Progress | None) -> Answer:
+    async def run(self, request: Request, language: str | None, listener: Listener | None) -> Answer:
         """Answer one request, whose `language` is settled (None detects it).
 
         Raises MediaError for bytes that are no recording, EngineError.
         """
         started = self._clock()
         audio = request.audio.with_name("decoded.f32")
-        decoded, decode = await self._stage(
-            "decode", DecodeJob(str(request.audio), str(audio)), Decoded, None
-        )
+        decoded, decode = await self._stage("decode", DecodeJob(str(request.audio), str(audio)), Decoded)
         warnings = []
         if decoded.truncated:
             warnings.append(
@@ -72,7 +80,7 @@ class Pipeline:
                     "audio_truncated", "the recording is damaged or cut off; this is what could be decoded"
                 )
             )
-        slowest = _Slowest(request.text + request.speakers, progress)
+        slowest = _Slowest(request.text + request.speakers, listener)
         transcribed, transcribe = Transcribed(None, None, []), _Stage(self._clock)
         diarization, diarize = Diarization([], []), _Stage(self._clock)
         speakers = (
@@ -116,7 +124,7 @@ class Pipeline:
         )
 
     async def _diarize(
-        self, request: Request, audio: Path, decoded: Decoded, progress: Progress | None
+        self, request: Request, audio: Path, decoded: Decoded, progress: Progress
     ) -> "tuple[Diarized | EngineError, _Stage]":
         """The failure is an outcome here: what it costs depends on whether there is text."""
         job = DiarizeJob(str(audio), decoded.samples, request.hints)
@@ -126,7 +134,7 @@ class Pipeline:
             return error, _Stage(self._clock)
 
     async def _stage(
-        self, kind: Kind, job: AnyJob, expected: type[Result], progress: Progress | None
+        self, kind: Kind, job: AnyJob, expected: type[Result], progress: Progress | None = None
     ) -> "tuple[Result, _Stage]":
         stage = _Stage(self._clock)
         result = await self._scheduler.run(kind, job, progress, stage.begin)
@@ -142,6 +150,8 @@ def _transcribe_job(request: Request, audio: Path, decoded: Decoded, language: s
         samples=decoded.samples,
         task=request.task,
         language=language,
+        languages=list(request.languages),
+        detection=request.detection,
         words=request.words or request.speakers,
         prompt=request.prompt,
         hotwords=request.hotwords,
@@ -171,21 +181,26 @@ class _Stage:
 class _Slowest:
     """Merges the progress of stages that run side by side: tells the position that all have reached."""
 
-    def __init__(self, stages: int, told: Progress | None) -> None:
+    def __init__(self, stages: int, listener: Listener | None) -> None:
         self._missing = stages
         self._positions: list[float] = []
-        self._told = told
+        self._listener = listener
+        self._segments = 0
 
-    def follow(self) -> Progress | None:
-        """A callback for one more stage; None when nobody listens."""
-        if self._told is None:
-            return None
-        told, number = self._told, len(self._positions)
+    def follow(self) -> Progress:
+        """A callback for one more stage."""
+        number = len(self._positions)
         self._positions.append(0.0)
 
-        def moved(position_s: float) -> None:
-            self._positions[number] = position_s
+        def told(event: Event) -> None:
+            if self._listener is None:
+                return
+            self._positions[number] = event.position_s
             if len(self._positions) == self._missing:
-                told(min(self._positions))
+                self._listener.moved(min(self._positions))
+            # A job that is done once more, after its worker's death, tells its first segments again.
+            if event.segment and event.segment.id == self._segments:
+                self._segments += 1
+                self._listener.heard(event.segment)
 
-        return moved
+        return told

@@ -13,10 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from whisperd.transcript.model import Diarization, Segment, SpeakerHints, Task
+from whisperd.transcript.model import Detection, Diarization, Segment, SpeakerHints, Task
 
-Kind = Literal["decode", "transcribe", "diarize"]
-KINDS: Final[tuple[Kind, ...]] = ("decode", "transcribe", "diarize")
+Kind = Literal["decode", "transcribe", "diarize", "translate"]
 
 MAX_MESSAGE_BYTES: Final = 256 * 2**20
 _LENGTH: Final = struct.Struct(">I")
@@ -58,7 +57,18 @@ class DiarizeSetup(Struct, frozen=True, tag="diarize"):
     threads: int
 
 
-Setup = DecodeSetup | TranscribeSetup | DiarizeSetup
+class TranslateSetup(Struct, frozen=True, tag="translate"):
+    """A Marian model, which translates text from one language to another, on one device."""
+
+    model: str
+    model_dir: str
+    device: Literal["cpu", "cuda"]
+    device_index: int
+    compute_type: str
+    threads: int
+
+
+Setup = DecodeSetup | TranscribeSetup | DiarizeSetup | TranslateSetup
 
 
 # ---- jobs and their results ----------------------------------------------------------------------
@@ -83,6 +93,30 @@ class Decoded(Struct, frozen=True, tag="decoded"):
     """The file ended, or broke, before its own header said it would."""
 
 
+class PadJob(Struct, frozen=True, tag="pad"):
+    """Encode `source` to `target`, WebM with Opus, after `silence_s` seconds of silence."""
+
+    source: str
+    target: str
+    silence_s: float
+
+
+class MixJob(Struct, frozen=True, tag="mix"):
+    """Mix recordings to one MP3 at `target`, each after its delay (seconds, as many as sources)."""
+
+    sources: list[str]
+    target: str
+    delays_s: list[float]
+    sample_rate_hz: int | None
+    """None is the first recording's own."""
+
+
+class Encoded(Struct, frozen=True, tag="encoded"):
+    """A recording that was written, and how long it lasts in seconds."""
+
+    duration_s: float
+
+
 class TranscribeJob(Struct, frozen=True, tag="transcribe"):
     """Transcribe the decoded recording at `audio`."""
 
@@ -95,6 +129,9 @@ class TranscribeJob(Struct, frozen=True, tag="transcribe"):
     hotwords: str | None
     temperature: float | None
     beam_size: int | None
+    languages: list[str] = []
+    """Where `language` is None, the one that is detected is one of these; empty means any."""
+    detection: Detection = Detection()
 
 
 class Transcribed(Struct, frozen=True, tag="transcribed"):
@@ -105,12 +142,21 @@ class Transcribed(Struct, frozen=True, tag="transcribed"):
     segments: list[Segment]
 
 
+class Voice(Struct, frozen=True):
+    """A decoded recording of somebody whose name is known."""
+
+    name: str
+    audio: str
+    samples: int
+
+
 class DiarizeJob(Struct, frozen=True, tag="diarize"):
-    """Tell the speakers apart in the decoded recording at `audio`."""
+    """Tell the speakers apart in the decoded recording at `audio`, those of known `voices` by their names."""
 
     audio: str
     samples: int
     hints: SpeakerHints
+    voices: list[Voice] = []
 
 
 class Diarized(Struct, frozen=True, tag="diarized"):
@@ -119,8 +165,20 @@ class Diarized(Struct, frozen=True, tag="diarized"):
     diarization: Diarization
 
 
-AnyJob = DecodeJob | TranscribeJob | DiarizeJob
-AnyResult = Decoded | Transcribed | Diarized
+class TranslateJob(Struct, frozen=True, tag="translate"):
+    """Translate texts, each by itself."""
+
+    texts: list[str]
+
+
+class Translated(Struct, frozen=True, tag="translated"):
+    """The translations, in the order of the texts."""
+
+    texts: list[str]
+
+
+AnyJob = DecodeJob | PadJob | MixJob | TranscribeJob | DiarizeJob | TranslateJob
+AnyResult = Decoded | Encoded | Transcribed | Diarized | Translated
 
 
 # ---- messages ------------------------------------------------------------------------------------
@@ -194,10 +252,11 @@ class Pong(Struct, frozen=True, tag=True):
 
 
 class Event(Struct, frozen=True, tag=True):
-    """Progress of a job: seconds of the recording that are done."""
+    """Progress of a job: seconds of the recording that are done, and the segment that came of them."""
 
     id: int
     position_s: float
+    segment: Segment | None = None
 
 
 class Done(Struct, frozen=True, tag=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from whisperd import __version__
 from whisperd.config.live import Live
 from whisperd.errors import DeadlineExceeded, Draining, NotReady, ParameterError, QueueFull, UnknownModel
-from whisperd.pipeline import Pipeline, Progress
+from whisperd.pipeline import Listener, Pipeline
 from whisperd.protocol import Kind
 from whisperd.scheduler import Scheduler
 from whisperd.status import Status, WorkerStatus
@@ -53,7 +53,7 @@ class Service:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def process(self, request: Request, progress: Progress | None = None) -> Transcript:
+    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
         """Answer one request. Cancelling the task frees the engine.
 
         Raises RequestError for what the caller can mend, Unavailable when it can't be answered now,
@@ -66,7 +66,7 @@ class Service:
         self._idle.clear()
         try:
             async with deadline:
-                answer = await self._pipeline.run(request, self._language(request), progress)
+                answer = await self._pipeline.run(request, self._language(request), listener)
         except TimeoutError as error:
             if self._aborted:
                 raise Draining("the server was stopped before the answer was ready") from error

@@ -38,7 +38,7 @@ _STOP_S: Final = 2.0
 _START_ATTEMPTS: Final = 3
 """Times that a worker may die while it loads before the daemon gives up starting."""
 
-Progress = Callable[[float], None]
+Progress = Callable[[protocol.Event], None]
 
 
 @dataclass(eq=False)
@@ -240,7 +240,7 @@ class Worker:
                 case protocol.Event():
                     call = life.calls.get(message.id)
                     if call and call.progress and not call.result.done():
-                        call.progress(message.position_s)
+                        call.progress(message)
                 case protocol.Done():
                     self._finish(life, message.id, message.result)
                 case protocol.Failed():

@@ -91,12 +91,27 @@ def _absolute(path: Path) -> None:
         raise ValueError(f'"{path}" must not hold ".."')
 
 
+def _destination(text: str) -> None:
+    try:
+        if re.search("[/:]", text) or re.fullmatch("[0-9.]+", text):
+            ipaddress.ip_network(text)
+            return
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not a network: {error}') from error
+    if not _HOST.fullmatch(text.removeprefix("*.")):
+        raise ValueError(f'"{text}" is neither a host name, such as "garage", nor a network')
+
+
 Auto = Literal["auto"]
+Installed = Literal["installed"]
+Nothing = Literal["none"]
 Count = Annotated[int, _positive]
 Time = Annotated[Duration, _positive]
 Bytes = Annotated[Size, _positive]
 Directory = Annotated[Path, _absolute]
 Address = Annotated[str, _address]
+Destination = Annotated[str, _destination]
+"""A host's name, `*.` before a domain for all hosts in it, or a network."""
 Device = Annotated[str, _device]
 Language = Annotated[str, _language]
 Model = Annotated[str, _model]

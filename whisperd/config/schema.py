@@ -10,7 +10,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from whisperd.config.kinds import Address, Auto, Bytes, Count, Device, Directory, Language, Model, Time
+from whisperd.config.kinds import (
+    Address,
+    Auto,
+    Bytes,
+    Count,
+    Destination,
+    Device,
+    Directory,
+    Installed,
+    Language,
+    Model,
+    Nothing,
+    Time,
+)
 from whisperd.config.units import Duration, Size
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -19,6 +32,9 @@ ComputeType = Literal[
     "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"
 ]
 COMPUTE_TYPES: tuple[str, ...] = get_args(ComputeType)
+
+DialectName = Literal["openai", "reflector", "werify", "flask", "lexia"]
+DIALECTS: Final[tuple[DialectName, ...]] = get_args(DialectName)
 
 
 def option(default: Any, doc: str, *, live: bool = False) -> Any:
@@ -57,6 +73,41 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Who is spoken to, and how."""
+
+    dialects: tuple[DialectName, ...] = option(
+        DIALECTS, "Families of clients that are served; the paths of the others do not exist."
+    )
+    word_spaces: Literal["auto", "always", "never"] = option(
+        "auto",
+        "Whether the words of /v1/audio/transcriptions keep the space before them, which Reflector needs and "
+        'OpenAI trims; "auto" keeps it where no format was asked for, and in verbose_json with the times of '
+        "words alone.",
+        live=True,
+    )
+    keep_downloads: Time = option(
+        Duration("1h"), "How long the links of the Flask transcriber's replies work.", live=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Recordings that requests name by URL, and results that they want sent to one."""
+
+    allow: tuple[Destination, ...] = option(
+        (),
+        'Hosts ("garage", "*.lan.example") and networks ("192.168.1.0/24") that may be used although they '
+        "are private. Addresses of the internet may always be.",
+        live=True,
+    )
+    timeout: Time = option(Duration("10min"), "Longest time for one transfer.", live=True)
+    idle: Time = option(
+        Duration("30s"), "A server that sends or takes nothing for so long is given up.", live=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one caller may ask for."""
 
@@ -89,6 +140,17 @@ class Transcribe:
     )
     compute_type: ComputeType = option(
         "auto", 'Arithmetic: "auto", ' + ", ".join(f'"{name}"' for name in COMPUTE_TYPES[1:]) + "."
+    )
+    models: Installed | tuple[Model, ...] = option(
+        "installed",
+        "Other models that a request may name; each is loaded when one does, and ended when it idles "
+        '(workers.keep_alive). "installed" is every Whisper model there is.',
+        live=True,
+    )
+    translate_model: Nothing | Model = option(
+        "none",
+        "The model that translates speech to English where the one above was not trained to (large-v3-turbo, "
+        'distil-large-v3 and those in .en were not): "medium" or "large-v3", for instance.',
     )
     language: Language = option(
         "auto", 'Spoken language when a request names none: a code, or "auto".', live=True
@@ -134,6 +196,12 @@ class Workers:
         Duration("10min"), "A worker whose job makes no progress for so long is killed.", live=True
     )
     start_timeout: Time = option(Duration("10min"), "Longest time for a worker to load its model.")
+    keep_alive: Time = option(
+        Duration("5min"),
+        "How long a worker that was started for a request stays without another. Those for transcribe.model "
+        "and diarize.model stay until they are unloaded.",
+        live=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +219,8 @@ class Config:
 
     server: Server = field(default_factory=Server)
     paths: Paths = field(default_factory=Paths)
+    api: Api = field(default_factory=Api)
+    fetch: Fetch = field(default_factory=Fetch)
     limits: Limits = field(default_factory=Limits)
     transcribe: Transcribe = field(default_factory=Transcribe)
     diarize: Diarize = field(default_factory=Diarize)

@@ -13,6 +13,7 @@ Table = Mapping[str, Any]
 PREFIX: Final = "WHISPERD_"
 OLDER_VARIABLES: Final[Mapping[str, str]] = {
     "WHISPER_MODEL": "transcribe.model",
+    "WHISPER_AVAILABLE_MODELS": "transcribe.models",
     "WHISPER_DEVICE": "transcribe.device",
     "WHISPER_COMPUTE_TYPE": "transcribe.compute_type",
     "WHISPER_BEAM_SIZE": "transcribe.beam_size",

@@ -27,11 +27,11 @@ def from_toml(kind: Any, value: object) -> Any:
         return _from_array(arguments[0], value)
     if origin is Literal:
         return _from_choice(arguments, value)
-    if arguments:  # a union of words and whole numbers
-        words, other = (arg for arg in arguments)
+    if arguments:  # a union of words and something else
+        words, other = arguments
         if value in get_args(words):
             return value
-        if type(value) is not int:
+        if type(value) is not _written(other):
             raise ValueError(f"expected {_expected(kind)}, got {_shown(value)}")
         return from_toml(other, value)
     if kind in (Duration, Size):
@@ -61,12 +61,19 @@ def _from_choice(words: tuple[Any, ...], value: object) -> Any:
 
 
 def _from_scalar(kind: Any, value: object) -> Any:
-    written: type = str if kind is Path else kind
-    if type(value) is not written:  # isinstance would take true for a number
+    if type(value) is not _written(kind):  # isinstance would take true for a number
         raise ValueError(f"expected {_expected(kind)}, got {_shown(value)}")
     if value == "":
         raise ValueError(f"expected {_expected(kind)}, got nothing")
     return kind(value)
+
+
+def _written(kind: Any) -> type:
+    """What TOML holds for a value of this kind."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _written(get_args(kind)[0])
+    return list if origin is tuple else int if kind is int else bool if kind is bool else str
 
 
 def from_text(kind: Any, text: str) -> object:
@@ -85,7 +92,10 @@ def from_text(kind: Any, text: str) -> object:
     if kind is bool:
         word = text.strip().lower()
         return True if word in _TRUE else False if word in _FALSE else text
-    if kind is int or (arguments and origin is not Literal):
+    if arguments and origin is not Literal:
+        words, other = arguments
+        return text if text in get_args(words) else from_text(other, text)
+    if kind is int:
         number = text.strip()
         return int(number) if number.removeprefix("-").isdecimal() else text
     return text
@@ -103,6 +113,8 @@ def _expected(kind: Any) -> str:
         return _expected(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return " or ".join(f'"{word}"' for word in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "an array"
     if get_args(kind):
         return " or ".join(_expected(part) for part in get_args(kind))
     return _NAMES[kind]

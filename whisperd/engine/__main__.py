@@ -50,6 +50,10 @@ def _load(setup: protocol.Setup) -> Engine:
             from whisperd.engine.diarize import Diarizer
 
             return Diarizer(setup)
+        case protocol.TranslateSetup():
+            from whisperd.engine.translate import Translator
+
+            return Translator(setup)
 
 
 main()

@@ -14,7 +14,7 @@ import av.error
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, Progress
 from whisperd.errors import MediaError, TooLong
 from whisperd.protocol import SAMPLE_RATE_HZ, Decoded, DecodeJob, DecodeSetup, Ready
 
@@ -61,9 +61,7 @@ class Decoder:
         """Nothing to load."""
         return Ready(load_s=0.0)
 
-    def run(
-        self, job: DecodeJob, progress: Callable[[float], None], cancelled: Callable[[], bool]
-    ) -> Decoded:
+    def run(self, job: DecodeJob, progress: Progress, cancelled: Callable[[], bool]) -> Decoded:
         """Decode one recording. Raises MediaError or TooLong."""
         try:
             with av.open(job.source, options=_OPTIONS, metadata_errors="ignore") as container:
@@ -78,7 +76,7 @@ class Decoder:
         container: InputContainer,
         source: str,
         target: str,
-        progress: Callable[[float], None],
+        progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Decoded:
         stream = container.streams.best("audio")

@@ -16,7 +16,7 @@ import torch
 from pyannote.core import Annotation
 
 from whisperd.cuda.mapped import own_libraries
-from whisperd.engine import Cancelled, speaker_pipeline
+from whisperd.engine import Cancelled, Progress, speaker_pipeline
 from whisperd.errors import OutOfMemory, StartError
 from whisperd.protocol import SAMPLE_RATE_HZ, Diarized, DiarizeJob, DiarizeSetup, Ready
 from whisperd.transcript.model import Diarization, Turn
@@ -58,9 +58,7 @@ class Diarizer:
         """What was loaded, and which CUDA libraries it really uses."""
         return Ready(load_s=self._load_s, libraries=own_libraries())
 
-    def run(
-        self, job: DiarizeJob, progress: Callable[[float], None], cancelled: Callable[[], bool]
-    ) -> Diarized:
+    def run(self, job: DiarizeJob, progress: Progress, cancelled: Callable[[], bool]) -> Diarized:
         """Tell the speakers of one decoded recording apart. Raises Cancelled or OutOfMemory.
 
         The pipeline has the last word: where it can't find as many speakers as the hints say, it finds fewer.
@@ -85,9 +83,7 @@ class Diarizer:
         finally:
             self._free_caches()
 
-    def _run(
-        self, job: DiarizeJob, progress: Callable[[float], None], cancelled: Callable[[], bool]
-    ) -> Diarized:
+    def _run(self, job: DiarizeJob, progress: Progress, cancelled: Callable[[], bool]) -> Diarized:
         duration = job.samples / SAMPLE_RATE_HZ
 
         def hook(stage: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from whisperd import journal, protocol
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, Progress
 from whisperd.errors import EngineError, OutOfMemory, StartError, WhisperdError
+from whisperd.transcript.model import Segment
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Engine(Protocol):
         """What to tell the daemon once loaded."""
         ...
 
-    def run(self, job: Any, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+    def run(self, job: Any, progress: Progress, cancelled: Callable[[], bool]) -> Any:
         """Do one job. Raises WhisperdError, or Cancelled soon after `cancelled` turned true."""
         ...
 
@@ -101,9 +102,9 @@ class Host:
         self._jobs.submit(self._run, message, running)
 
     def _run(self, message: protocol.Job, running: _Running) -> None:
-        def progress(position_s: float) -> None:
+        def progress(position_s: float, segment: Segment | None = None, /) -> None:
             running.moved_at = time.monotonic()
-            self._send(protocol.Event(message.id, position_s))
+            self._send(protocol.Event(message.id, position_s, segment))
 
         assert self._engine is not None  # noqa: S101 - for the type checker: _accept has checked it
         running.moved_at = time.monotonic()

@@ -10,7 +10,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 
 from whisperd.cuda.mapped import own_libraries
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, Progress
 from whisperd.errors import OutOfMemory
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
@@ -57,9 +57,7 @@ class Transcriber:
             languages=list(self._model.supported_languages),
         )
 
-    def run(
-        self, job: TranscribeJob, progress: Callable[[float], None], cancelled: Callable[[], bool]
-    ) -> Transcribed:
+    def run(self, job: TranscribeJob, progress: Progress, cancelled: Callable[[], bool]) -> Transcribed:
         """Transcribe one decoded recording. Raises OutOfMemory."""
         if not job.samples:
             return Transcribed(None, None, [])
@@ -82,7 +80,7 @@ class Transcriber:
         self,
         job: TranscribeJob,
         audio: np.ndarray[Any, np.dtype[np.float32]],
-        progress: Callable[[float], None],
+        progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Transcribed:
         found, info = self._model.transcribe(
@@ -102,7 +100,7 @@ class Transcriber:
             if cancelled():
                 raise Cancelled
             segments.append(_segment(number, each, duration))
-            progress(segments[-1].end)
+            progress(segments[-1].end, segments[-1])
         if not segments and job.language is None:
             # What the detector says of a recording without speech means nothing.
             return Transcribed(None, None, [])

@@ -19,6 +19,24 @@ class SpeakerHints(Struct, frozen=True):
     at_most: int | None = None
 
 
+class Detection(Struct, frozen=True, kw_only=True):
+    """How speech is told from what is none; None is the engine's own value."""
+
+    threshold: float | None = None
+    """Probability from which on a stretch is speech, 0 to 1."""
+    min_silence_ms: int | None = None
+    """A shorter silence does not end a stretch of speech."""
+    padding_ms: int | None = None
+    """Kept on both sides of a stretch."""
+
+
+class KnownSpeaker(Struct, frozen=True):
+    """Somebody whose voice the caller knows: the name to use, and a recording of that voice alone."""
+
+    name: str
+    audio: Path
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What is wanted from one recording."""
 
@@ -29,12 +47,19 @@ class Request(Struct, frozen=True, kw_only=True):
     task: Task = "transcribe"
     language: str | None = None
     """Whisper's code (`en`), `auto` to detect it, or None for the configured one."""
+    languages: tuple[str, ...] = ()
+    """Where the language is detected, it is one of these; empty means any."""
+    detection: Detection = Detection()
     words: bool = False
     """Word times wanted in the reply. Asking for speakers and text implies them inside."""
     speakers: bool = False
     hints: SpeakerHints = SpeakerHints()
+    known_speakers: tuple[KnownSpeaker, ...] = ()
+    """Speakers who are recognized get these names; the others stay strangers."""
     model: str | None = None
     """None is the configured model."""
+    device: Literal["cpu"] | None = None
+    """The CPU although there is a GPU; None is the configured device."""
     prompt: str | None = None
     hotwords: str | None = None
     temperature: float | None = None
@@ -42,6 +67,8 @@ class Request(Struct, frozen=True, kw_only=True):
     beam_size: int | None = None
     deadline_s: float | None = None
     """Seconds from admission after which nobody waits for the answer."""
+    patient: bool = False
+    """Wait, rather than be refused, while a worker is being started again."""
 
 
 class Word(Struct, frozen=True):
