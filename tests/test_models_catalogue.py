@@ -96,5 +96,13 @@ def test_the_weights_are_most_of_a_model() -> None:
         assert 0.9 * model.size_bytes < model.weights_bytes <= model.size_bytes
 
 
+def test_whisper_models_that_were_not_trained_to_translate_are_told_apart() -> None:
+    whisper = {model.name: model.translates for model in catalogue.CATALOGUE if model.kind == "whisper"}
+    assert {name for name, translates in whisper.items() if translates} == {
+        "tiny", "base", "small", "medium", "large-v2", "large-v3",
+    }  # fmt: skip
+    assert not catalogue.get("turbo").translates
+
+
 def test_only_the_gated_pipeline_needs_an_account() -> None:
     assert [model.name for model in catalogue.CATALOGUE if model.gated] == ["community-1"]

@@ -117,6 +117,14 @@ def test_a_directory_put_there_by_hand_is_used_as_it_is(store: Store) -> None:
     assert (installed.name, installed.manifest) == ("our-own", None)
 
 
+def test_translation_models_are_found_by_their_pair_of_languages(store: Store) -> None:
+    assert store.pairs() == {}
+    for name in ("opus-mt-en-fr", "opus-mt-fr-en", "base", ".partial"):
+        (store.root / name).mkdir(parents=True)
+    (store.root / "opus-mt-en-de").touch()
+    assert store.pairs() == {("en", "fr"): "opus-mt-en-fr", ("fr", "en"): "opus-mt-fr-en"}
+
+
 def test_unfinished_pulls_are_not_models(store: Store) -> None:
     (store.root / ".partial" / "base").mkdir(parents=True)
     assert store.installed() == []

@@ -43,9 +43,22 @@ def _whisper_files(weights: Pin, config: Pin, text: tuple[File, ...]) -> tuple[F
     return File("model.bin", *weights), File("config.json", *config), *text
 
 
-def _whisper(name: str, languages: str, *sources: Source, aliases: tuple[str, ...] = ()) -> Model:
+def _whisper(
+    name: str,
+    languages: str,
+    *sources: Source,
+    aliases: tuple[str, ...] = (),
+    translates: bool | None = None,
+) -> Model:
+    """A Whisper model; one that knows many languages translates them, unless it is said not to."""
     return Model(
-        name=name, kind="whisper", languages=languages, licence="MIT", sources=sources, aliases=aliases
+        name=name,
+        kind="whisper",
+        languages=languages,
+        licence="MIT",
+        sources=sources,
+        aliases=aliases,
+        translates=languages == _MULTILINGUAL if translates is None else translates,
     )
 
 
@@ -281,6 +294,7 @@ CATALOGUE: Final[tuple[Model, ...]] = (
             ),
         ),
         aliases=("turbo",),
+        translates=False,  # its decoder was cut to four layers and trained on transcription alone
     ),
     _whisper(
         "distil-large-v3",

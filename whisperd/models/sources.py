@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-ModelKind = Literal["whisper", "diarization"]
+ModelKind = Literal["whisper", "diarization", "translation"]
 
 
 class File(Struct, frozen=True):
@@ -88,6 +88,8 @@ class Model(Struct, frozen=True, kw_only=True):
     licence: str
     sources: tuple[Source, ...]
     aliases: tuple[str, ...] = ()
+    translates: bool = False
+    """A Whisper model that was trained to put speech of any language into English text."""
 
     @property
     def size_bytes(self) -> int:

@@ -16,6 +16,7 @@ from whisperd.errors import ModelFilesError
 from whisperd.models import catalogue
 from whisperd.models.checksum import sha256
 from whisperd.models.sources import File, ModelKind
+from whisperd.transcript.pairs import Pair, pair_of
 
 MANIFEST: Final = "manifest.json"
 _FIRST_LOGIN_UID: Final = 1000
@@ -79,6 +80,16 @@ class Store:
             return []
         except OSError as error:
             raise ModelFilesError(f"can't read {error.filename}: {error.strerror}") from error
+
+    def pairs(self) -> dict[Pair, str]:
+        """The installed translation models by the languages that they are for. Raises ModelFilesError."""
+        try:
+            names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ModelFilesError(f"can't read {error.filename}: {error.strerror}") from error
+        return {pair: name for name in names if (pair := pair_of(name))}
 
     def _describe(self, path: Path) -> Installed:
         files = (file for file in path.rglob("*") if file.is_file())
