@@ -16,7 +16,7 @@ from whisperd import errors
 from whisperd.config.live import Live
 from whisperd.errors import RequestError, WhisperdError
 from whisperd.journal import LineFormatter
-from whisperd.web.dialects import werify
+from whisperd.web.dialects import diarization
 
 OPENAI = "/v1/audio/transcriptions"
 DIARIZATION = "/v1/audio/diarization"
@@ -68,7 +68,7 @@ async def test_openai_has_four_keys_for_every_error(web: Web, path: str, kind: t
 @pytest.mark.parametrize("kind", CLASSES)
 async def test_werify_has_a_detail_for_every_error(web: Web, kind: type[WhisperdError]) -> None:
     response, body = await failing(web, WERIFY, made(kind))
-    if kind in (errors.ParameterError, errors.MissingFile):
+    if issubclass(kind, errors.ParameterError | errors.MissingFile):
         assert response.status == 422
         [wrong] = body["detail"]
         assert wrong["msg"] == "a hint"
@@ -150,10 +150,10 @@ async def test_an_answer_that_breaks_off_is_not_followed_by_another(
         await response.write(b"half")
         raise errors.WorkerDied("died")
 
-    monkeypatch.setattr("whisperd.web.app.ENDPOINTS", [replace(werify.ENDPOINT, handler=half)])
+    monkeypatch.setattr("whisperd.web.app.ENDPOINTS", [replace(diarization.ENDPOINT, handler=half)])
     async with serving(live) as web:
         reader, writer = await asyncio.open_connection(web.client.host, web.client.port)
-        writer.write(b"POST /transcribe HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n")
+        writer.write(b"POST /v1/audio/diarization HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n")
         async with asyncio.timeout(20):
             sent = await reader.read()
         writer.close()

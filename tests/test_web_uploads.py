@@ -14,7 +14,8 @@ from fake_service import RECORDING, Web, form, serving
 
 from whisperd.config.live import Live
 from whisperd.config.units import Duration, Size
-from whisperd.web.uploads import MAX_FIELD_BYTES, MAX_OTHER_BYTES, MAX_PARTS
+from whisperd.web.fields import MAX_FIELD_BYTES
+from whisperd.web.uploads import MAX_OTHER_BYTES, MAX_PARTS
 
 PATH = "/v1/audio/transcriptions"
 MULTIPART = "multipart/form-data; boundary=b"

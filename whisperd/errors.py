@@ -6,6 +6,7 @@
     ├── ModelFilesError                500 model_files_error: a model can't be fetched, written or read
     ├── RequestError                   400 invalid_request: the caller can mend it
     │   ├── ParameterError             400 invalid_parameter
+    │   │   └── MissingParameter       400 missing_parameter
     │   ├── MissingFile                400 missing_file
     │   ├── UnknownModel               404 model_not_found
     │   ├── UnknownRoute               404 not_found
@@ -20,6 +21,7 @@
     ├── Unavailable                    503 unavailable: the caller can try again
     │   ├── NotReady                   503 not_ready
     │   ├── Draining                   503 shutting_down
+    │   ├── NotEnoughMemory            503 not_enough_memory
     │   └── QueueFull                  503 queue_full
     ├── FetchFailed                    502 fetch_failed: another server did not give, or take, a recording
     ├── DeadlineExceeded               504 deadline_exceeded
@@ -83,6 +85,12 @@ class ParameterError(RequestError):
     """A parameter's value is not one of those allowed."""
 
     code = "invalid_parameter"
+
+
+class MissingParameter(ParameterError):
+    """A parameter that must be sent was not."""
+
+    code = "missing_parameter"
 
 
 class MissingFile(RequestError):
@@ -180,6 +188,12 @@ class Draining(Unavailable):
     """The daemon is stopping and takes no new work."""
 
     code = "shutting_down"
+
+
+class NotEnoughMemory(Unavailable):
+    """A model that the request needs does not fit beside those in use now."""
+
+    code = "not_enough_memory"
 
 
 class QueueFull(Unavailable):

@@ -1,5 +1,7 @@
 """The application: its routes from one table, its state, its one middleware."""
 
+import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -10,41 +12,72 @@ from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.service import Service
 from whisperd.web import malformed, middleware, openapi, ops
+from whisperd.web.crossroads import Way, meet
 from whisperd.web.dialects import diarization, openai, werify
 from whisperd.web.endpoint import Dialect, Endpoint
-from whisperd.web.keys import DIALECT_OF, DOCUMENT, LIVE, METRICS, SERVICE, SPOOL
+from whisperd.web.keys import DIALECT_OF, DOCUMENT, FETCHER, LIVE, METRICS, SERVICE, SPOOL, Fetcher
+from whisperd.web.routing import DoubledSlashes, single_slashes
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai.ENDPOINT,
     diarization.ENDPOINT,
-    werify.ENDPOINT,
     *ops.ENDPOINTS,
 )
 
-_DIALECTS: Final = {endpoint.path: endpoint.dialect for endpoint in ENDPOINTS}
+CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = ((werify.TRANSCRIBE,),)
+"""For each path that dialects share, their ways; the first serves what is like none of them."""
+
+_MAX_REQUEST_LINE: Final = 2**18
+"""Bytes: presigned URLs and whole sentences travel in queries."""
 
 
-def dialect_of(path: str) -> Dialect:
+def served(dialects: Sequence[str]) -> list[Endpoint]:
+    """The endpoints of these dialects, and those that are always there."""
+    shared = [[way for way in ways if way.endpoint.is_served(dialects)] for ways in CROSSROADS]
+    return [
+        *(endpoint for endpoint in ENDPOINTS if endpoint.is_served(dialects)),
+        *(meet(ways) for ways in shared if ways),
+    ]
+
+
+def _dialect_of(endpoints: Sequence[Endpoint]) -> Callable[[str], Dialect]:
     """Who is spoken to at a path; where nothing is served, whoever would expect an answer there."""
-    return _DIALECTS.get(path, openai.DIALECT if path.startswith("/v1/") else ops.DIALECT)
+    known = [
+        (re.compile(re.sub(r"\{[^{}]*\}", ".+", endpoint.path)), endpoint.dialect) for endpoint in endpoints
+    ]
+
+    def find(path: str) -> Dialect:
+        path = single_slashes(path)
+        found = (dialect for pattern, dialect in known if pattern.fullmatch(path))
+        return next(found, diarization.DIALECT if path.startswith("/v1/") else ops.DIALECT)
+
+    return find
 
 
-def create_app(live: Live, service: Service, spool: Spool, metrics: Metrics) -> web.Application:
+def create_app(
+    live: Live, service: Service, spool: Spool, metrics: Metrics, *, fetcher: Fetcher | None = None
+) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
-    app = web.Application(middlewares=[middleware.exchange])
+    app = web.Application(
+        middlewares=[middleware.exchange], handler_args={"max_line_size": _MAX_REQUEST_LINE}
+    )
+    endpoints = served(live.current.api.dialects)
     app[LIVE] = live
     app[SERVICE] = service
     app[SPOOL] = spool
     app[METRICS] = metrics
-    app[DIALECT_OF] = dialect_of
-    app[DOCUMENT] = msgspec.json.encode(openapi.describe(ENDPOINTS))
+    if fetcher:
+        app[FETCHER] = fetcher
+    app[DIALECT_OF] = _dialect_of(endpoints)
+    app[DOCUMENT] = msgspec.json.encode(openapi.describe(endpoints))
     app.on_response_prepare.append(middleware.sign)
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
         if endpoint.method == "GET":
             app.router.add_route("HEAD", endpoint.path, endpoint.handler)
     # Parts of what is described, not parts of the API.
     app.router.add_get("/", ops.home)
     app.router.add_get("/docs/{asset}", ops.docs_asset)
+    app.router.register_resource(DoubledSlashes(app.router))
     return app

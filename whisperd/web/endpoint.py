@@ -1,14 +1,15 @@
 """What an endpoint is: where it is served, what it takes and gives, and how it tells of errors."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd.config.schema import DialectName
 from whisperd.errors import WhisperdError
-from whisperd.web.fields import Field
+from whisperd.web.fields import Field, FileField
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Dialect:
     """What `render_error` sends."""
     quiet: bool = False
     """Asked too often for its requests to be worth a line in the log."""
+    always: bool = False
+    """Served whatever dialects the configuration names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Reply:
     """One of these; none for plain text."""
     content_type: str = "application/json"
     status: int = 200
+    example: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,28 @@ class Endpoint:
 
     method: str
     path: str
+    """As aiohttp's router takes it: `/v1/models/{id}`, `{id:.+}` with slashes."""
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     dialect: Dialect
     summary: str
     doc: str = ""
     replies: tuple[Reply, ...]
+    captures: tuple[Field[Any], ...] = ()
+    """Parts of the path."""
     query: tuple[Field[Any], ...] = ()
+    files: tuple[FileField, ...] = ()
+    """The form's fields that carry recordings; one of them must be there."""
     form: tuple[Field[Any], ...] = ()
-    file: str | None = None
-    """The form's field that carries the recording."""
+    """Its other fields."""
+    body: type[Struct] | None = None
+    """What is sent as JSON, where no form is."""
+    example: Any = None
+    """Such a body."""
+    shared_with: tuple[DialectName, ...] = ()
+    """Other dialects whose clients ask here too: it is served for them alone as well."""
+    ways: tuple["Endpoint", ...] = ()
+    """Where several dialects meet at this path, what each of them takes and gives."""
+
+    def is_served(self, dialects: Collection[str]) -> bool:
+        """Whether one of the dialects wants it."""
+        return self.dialect.always or not {self.dialect.name, *self.shared_with}.isdisjoint(dialects)

@@ -19,6 +19,7 @@ _FLAGS: Final = {
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
 _SHOWN_CHARACTERS: Final = 60
+MAX_FIELD_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,18 @@ class Field(Generic[T]):
     """What JSON Schema can say beyond the type."""
     repeated: bool = False
     """May be sent several times, each time with one value."""
+    max_bytes: int = MAX_FIELD_BYTES
+    """Largest value that a form may have for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileField:
+    """A part of a form that carries recordings."""
+
+    name: str
+    doc: str = "The recording, in any container."
+    many: bool = False
+    """May be sent several times, each time with one recording."""
 
 
 class Values:
@@ -75,9 +88,26 @@ def _read(field: Field[T], text: str) -> T:
 # ---- kinds of fields -----------------------------------------------------------------------------
 
 
-def text(name: str, doc: str, parse: Callable[[str], str | None] = str, **schema: Any) -> Field[str | None]:
+def text(
+    name: str,
+    doc: str,
+    parse: Callable[[str], str | None] = str,
+    *,
+    repeated: bool = False,
+    max_bytes: int = MAX_FIELD_BYTES,
+    **schema: Any,
+) -> Field[str | None]:
     """Free text, or what `parse` makes of it; None when not sent."""
-    return Field(name=name, doc=doc, kind="string", parse=parse, default=None, schema=schema)
+    return Field(
+        name=name,
+        doc=doc,
+        kind="string",
+        parse=parse,
+        default=None,
+        schema=schema,
+        repeated=repeated,
+        max_bytes=max_bytes,
+    )
 
 
 def choice(

@@ -52,6 +52,9 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Retry-After"] = str(known.retry_after_s)
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    if this.failure:
+        _account(request, this, this.failure.status, "failed", this.failure.code)
+        return response
     outcome = "ok" if response.status < 400 else "refused" if response.status < 500 else "failed"
     _account(request, this, response.status, outcome, code)
     return response

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from whisperd.errors import WhisperdError
+from whisperd.errors import NotReady, WhisperdError
 from whisperd.status import Status, WorkerStatus
 from whisperd.transcript.model import Notice
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
@@ -27,7 +27,7 @@ def render_error(_: web.Request, error: WhisperdError) -> web.Response:
     return _json(Detail(error.message), error.status)
 
 
-DIALECT: Final = Dialect(name="ops", render_error=render_error, error=Detail, quiet=True)
+DIALECT: Final = Dialect(name="ops", render_error=render_error, error=Detail, quiet=True, always=True)
 
 
 # ---- health --------------------------------------------------------------------------------------
@@ -173,8 +173,10 @@ def _swagger_ui() -> Path:
     return Path(spec.origin).parent / "static"
 
 
-async def docs(_: web.Request) -> web.Response:
-    """The page, all of whose parts come from here."""
+async def docs(request: web.Request) -> web.Response:
+    """The page, all of whose parts come from here; 503 until a job could run, for some watch us by it."""
+    if reason := request.app[SERVICE].status().reason:
+        raise NotReady(f"not ready: {reason}")
     return web.Response(
         body=_PAGE, content_type="text/html", charset="utf-8", headers={"Content-Security-Policy": _POLICY}
     )
@@ -254,6 +256,7 @@ ENDPOINTS: Final = (
         handler=docs,
         dialect=DIALECT,
         summary="This description as a page",
+        doc="Answers 503 while no job could run: deployments use it as their health check.",
         replies=(Reply(doc="The page", content_type="text/html"),),
     ),
 )

@@ -1,9 +1,9 @@
-"""Multipart forms: the recording goes to the spool as it arrives, the other fields to `Values`."""
+"""Multipart forms: recordings go to the spool as they arrive, the other fields to `Values`."""
 
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, TypeVar
@@ -19,15 +19,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
 from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, Unavailable, UploadTimeout
-from whisperd.web.fields import Field, Values, plain_name
+from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.keys import LIVE, SPOOL
 
 T = TypeVar("T")
 
 MAX_PARTS: Final = 100
-MAX_FIELD_BYTES: Final = 64 * 1024
-MAX_OTHER_BYTES: Final = 16 * 2**20
-"""What the form may hold besides the recording: fields, also those that have no effect, and framing."""
+MAX_FILES: Final = 50
+MAX_OTHER_BYTES: Final = 32 * 2**20
+"""What the form may hold besides recordings: fields, also those that have no effect, and framing."""
 
 _CHUNK_BYTES: Final = 256 * 1024
 _QUICK_BYTES: Final = 2**21
@@ -38,57 +38,97 @@ _MALFORMED: Final = (ValueError, RuntimeError, HttpProcessingError, web.RequestP
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form that was received."""
+    """A recording that came in a form."""
 
+    field: str
     path: Path
-    """The recording, in a directory of its own."""
+    """In a directory of its own: what is made of the recording lies beside it."""
     filename: str
     """The client's name for it, without directories; empty when it has none."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form that was received."""
+
     values: Values
+    files: tuple[Upload, ...]
+    """In the order they were sent."""
+    expected: tuple[str, ...]
+    """Names of the fields that may carry recordings."""
+
+    def recording(self) -> Upload:
+        """The one recording that there is. Raises MissingFile, EmptyFile, RequestError for more than one."""
+        if not self.files:
+            raise MissingFile(
+                f"no recording: the form has no field {_either(self.expected)}", param=self.expected[0]
+            )
+        first, *more = self.files
+        if more:
+            raise _too_many(more[0].field)
+        if not first.size:
+            raise _empty(first.field)
+        return first
 
 
 @contextlib.asynccontextmanager
 async def receive(
-    request: web.Request, *, file: str, fields: Collection[Field[Any]]
-) -> AsyncIterator[Upload]:
+    request: web.Request,
+    *,
+    files: Sequence[FileField],
+    fields: Collection[Field[Any]],
+    take_empty: bool = False,
+) -> AsyncIterator[Form]:
     """Read the form; its directory in the spool is gone when the context is left.
 
-    `file` names the field with the recording; values are kept of `fields`, and of others the names alone.
-    Raises MissingFile, EmptyFile, TooLarge, UploadTimeout, RequestError for a malformed form.
+    `files` are the parts that may carry recordings, all of them together as large as `limits.upload`; there
+    may be none. Values are kept of `fields`, and of others the names alone. `take_empty` leaves it to the
+    caller to tell of files without a byte. Raises MissingFile for a recording in the wrong place, EmptyFile,
+    TooLarge, UploadTimeout, RequestError for a malformed form.
     """
     limits = request.app[LIVE].current.limits
+    names = tuple(file.name for file in files)
     if request.content_type != "multipart/form-data":
         raise MissingFile(
-            f"send the recording as multipart/form-data, in the field `{file}`; "
+            f"send the recording as multipart/form-data, in the field {_either(names)}; "
             f"this body is {request.content_type}",
-            param=file,
+            param=names[0],
         )
     if (request.content_length or 0) > limits.upload + MAX_OTHER_BYTES:
-        raise _too_large(limits, file)
+        raise _too_large(limits, names[0])
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(request.app[SPOOL].directory())
         try:
-            yield await _Form(request, limits, file, fields).read(directory)
+            yield await _Reading(request, limits, files, fields, take_empty=take_empty).read(directory)
         finally:
             if not _is_quick_to_remove(directory):
                 await _finish(asyncio.to_thread(stack.close))
 
 
-class _Form:
+class _Reading:
     """One form while it is read."""
 
     def __init__(
-        self, request: web.Request, limits: Limits, file: str, fields: Collection[Field[Any]]
+        self,
+        request: web.Request,
+        limits: Limits,
+        files: Sequence[FileField],
+        fields: Collection[Field[Any]],
+        *,
+        take_empty: bool,
     ) -> None:
         self._request = request
         self._limits = limits
-        self._file = file
-        self._wanted = {plain_name(field.name) for field in fields}
+        self._many = {file.name: file.many for file in files}
+        self._take_empty = take_empty
+        self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
+        self._uploads: list[Upload] = []
         self._other_bytes = 0
 
-    async def read(self, directory: Path) -> Upload:
+    async def read(self, directory: Path) -> Form:
         reader = await self._arriving(self._request.multipart())
-        upload: tuple[Path, str] | None = None
         sent: dict[str, list[str]] = {}
         parts = 0
         while (part := await self._arriving(reader.next())) is not None:
@@ -99,39 +139,41 @@ class _Form:
                 raise _malformed()
             name, filename = _names(part)
             if filename is not None:
-                self._check_file(name, again=upload is not None)
-                path = directory / "upload"
-                await self._store(part, path)
-                upload = path, PureWindowsPath(filename).name
-            elif name == self._file:
+                self._check_file(name)
+                path = directory / str(len(self._uploads)) / "upload"
+                path.parent.mkdir()
+                size = await self._store(part, path, name)
+                self._uploads.append(Upload(name, path, PureWindowsPath(filename).name, size))
+            elif name in self._many:
                 raise MissingFile(
-                    f"`{self._file}` came as text, without a file name; "
-                    f"with curl, write -F {self._file}=@recording.wav",
-                    param=self._file,
+                    f"`{name}` came as text, without a file name; with curl, write -F {name}=@recording.wav",
+                    param=name,
                 )
             else:
                 sent.setdefault(plain_name(name), []).extend(await self._values(part, name))
-        if upload is None:
-            raise MissingFile(f"no recording: the form has no field `{self._file}`", param=self._file)
-        return Upload(*upload, Values(sent))
+        return Form(Values(sent), tuple(self._uploads), tuple(self._many))
 
-    def _check_file(self, name: str, *, again: bool) -> None:
-        if name != self._file:
-            raise MissingFile(f"found `{name[:60]}`, expected `{self._file}`", param=self._file)
-        if again:
-            raise RequestError(f"more than one file in `{name}`; send one for each request", param=name)
+    def _check_file(self, name: str) -> None:
+        if name not in self._many:
+            expected = tuple(self._many)
+            raise MissingFile(f"found `{name[:60]}`, expected {_either(expected)}", param=expected[0])
+        if not self._many[name] and any(upload.field == name for upload in self._uploads):
+            raise _too_many(name)
+        if len(self._uploads) == MAX_FILES:
+            raise RequestError(f"the form has more than {MAX_FILES} files", param=name)
 
-    async def _store(self, part: BodyPartReader, path: Path) -> None:
-        """Write a part to a file."""
+    async def _store(self, part: BodyPartReader, path: Path, name: str) -> int:
+        """Write a part to a file; returns its bytes."""
         size = unwritten = 0
+        room = self._limits.upload - sum(upload.size for upload in self._uploads)
         chunks: list[bytes] = []
         try:
             with path.open("xb") as target:
                 while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
                     size += len(chunk)
                     unwritten += len(chunk)
-                    if size > self._limits.upload:
-                        raise _too_large(self._limits, self._file)
+                    if size > room:
+                        raise _too_large(self._limits, name)
                     chunks.append(chunk)
                     if unwritten >= _QUICK_BYTES:
                         await _finish(asyncio.to_thread(target.writelines, chunks))
@@ -141,23 +183,24 @@ class _Form:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise Unavailable("the server has no room for the upload now", retry_after_s=60) from error
-        if not size:
-            raise EmptyFile(f"the file in `{self._file}` is empty", param=self._file)
+        if not (size or self._take_empty):
+            raise _empty(name)
+        return size
 
     async def _values(self, part: BodyPartReader, name: str) -> list[str]:
         """The value of a plain field; nothing of one that nobody asks for."""
-        wanted = plain_name(name) in self._wanted
+        limit = self._max_bytes.get(plain_name(name))
         value = bytearray()
         while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
             self._other_bytes += len(chunk)
             if self._other_bytes > MAX_OTHER_BYTES:
                 raise TooLarge("the form's fields are too large", param=name)
-            if wanted:
+            if limit is not None:
                 value += chunk
-                if len(value) > MAX_FIELD_BYTES:
-                    raise TooLarge(f"the field is larger than {MAX_FIELD_BYTES // 1024} KiB", param=name)
+                if len(value) > limit:
+                    raise TooLarge(f"the field is larger than {limit // 1024} KiB", param=name)
         try:
-            return [value.decode()] if wanted else []
+            return [] if limit is None else [value.decode()]
         except UnicodeDecodeError as error:
             raise RequestError("the field is not UTF-8", param=name) from error
 
@@ -198,7 +241,7 @@ def _readable(name: str) -> str:
 
 def _is_quick_to_remove(directory: Path) -> bool:
     try:
-        return sum(path.stat().st_size for path in directory.iterdir()) <= _QUICK_BYTES
+        return sum(path.stat().st_size for path in directory.glob("*/*")) <= _QUICK_BYTES
     except FileNotFoundError:
         return False  # a worker that was just cancelled still changes it
 
@@ -209,6 +252,18 @@ def _malformed() -> RequestError:
 
 def _too_large(limits: Limits, file: str) -> TooLarge:
     return TooLarge(f"the file is larger than the limit of {limits.upload}", param=file)
+
+
+def _too_many(name: str) -> RequestError:
+    return RequestError(f"more than one file in `{name}`; send one for each request", param=name)
+
+
+def _empty(name: str) -> EmptyFile:
+    return EmptyFile(f"the file in `{name}` is empty", param=name)
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 async def _finish(step: Awaitable[T]) -> T:

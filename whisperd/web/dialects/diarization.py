@@ -10,10 +10,14 @@ from msgspec import UNSET, Struct, UnsetType
 from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Turn
 from whisperd.web.dialects import openai
-from whisperd.web.endpoint import Endpoint, Reply
-from whisperd.web.fields import Field, choice
+from whisperd.web.endpoint import Dialect, Endpoint, Reply
+from whisperd.web.fields import Field, FileField, choice
 from whisperd.web.speech import HINTS, ignored, process, reply, speaker_hints
 from whisperd.web.uploads import receive
+
+DIALECT: Final = Dialect(
+    name="whisperd", render_error=openai.render_error, error=openai.ErrorBody, always=True
+)
 
 
 class DiarizationJson(Struct, frozen=True, kw_only=True):
@@ -29,20 +33,22 @@ class DiarizationJson(Struct, frozen=True, kw_only=True):
 RESPONSE_FORMAT: Final = choice(
     "response_format", "What the answer looks like.", ("json", "rttm"), default="json"
 )
+FILE: Final = FileField(name="file")
 FORM: Final[tuple[Field[Any], ...]] = (RESPONSE_FORMAT, *HINTS)
 
 
 async def diarize(request: web.Request) -> web.StreamResponse:
     """Tell the speakers of one recording apart."""
-    async with receive(request, file="file", fields=FORM) as form:
+    async with receive(request, files=(FILE,), fields=FORM) as form:
+        recording = form.recording()
         shape = form.values.one(RESPONSE_FORMAT)
-        wanted = Request(audio=form.path, text=False, speakers=True, hints=speaker_hints(form.values))
+        wanted = Request(audio=recording.path, text=False, speakers=True, hints=speaker_hints(form.values))
         transcript = await process(request, wanted)
     warnings = ignored(form.values, known=FORM) + transcript.warnings
 
     def write() -> bytes:
         if shape == "rttm":
-            return formats.rttm(transcript.turns, PurePath(form.filename).stem).encode()
+            return formats.rttm(transcript.turns, PurePath(recording.filename).stem).encode()
         return msgspec.json.encode(
             DiarizationJson(
                 duration=transcript.duration,
@@ -64,9 +70,9 @@ ENDPOINT: Final = Endpoint(
     method="POST",
     path="/v1/audio/diarization",
     handler=diarize,
-    dialect=openai.DIALECT,
+    dialect=DIALECT,
     summary="Who spoke when",
-    file="file",
+    files=(FILE,),
     form=FORM,
     replies=(
         Reply(doc="The turns", bodies=(DiarizationJson,)),

@@ -14,7 +14,7 @@ from whisperd.errors import ParameterError, WhisperdError
 from whisperd.transcript.model import Request
 from whisperd.web.dialects.openai_replies import CONTENT_TYPES, DiarizedJson, Json, VerboseJson, write
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Field, choice, flag, text
+from whisperd.web.fields import Field, FileField, choice, flag, text
 from whisperd.web.speech import (
     HINTS,
     LANGUAGE,
@@ -101,11 +101,12 @@ READ: Final[tuple[Field[Any], ...]] = (
     STREAM,
 )
 FORM: Final = (*READ, *IGNORED)
+FILE: Final = FileField(name="file")
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, file="file", fields=READ) as form:
+    async with receive(request, files=(FILE,), fields=READ) as form:
         values = form.values
         shape = values.one(RESPONSE_FORMAT)
         times = set(values.every(GRANULARITIES)) or {GRANULARITIES.default}
@@ -116,7 +117,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             )
         model = values.one(MODEL)
         wanted = Request(
-            audio=form.path,
+            audio=form.recording().path,
             language=values.one(LANGUAGE),
             words="word" in times or shape in ("srt", "vtt"),
             speakers=values.one(DIARIZE) or shape == "diarized_json",
@@ -149,7 +150,7 @@ ENDPOINT: Final = Endpoint(
     dialect=DIALECT,
     summary="Speech to text, as OpenAI's audio API has it",
     doc="With `diarize`, or as `diarized_json`, also who said it.",
-    file="file",
+    files=(FILE,),
     form=FORM,
     replies=(
         Reply(doc="The transcript, by `response_format`", bodies=(Json, VerboseJson, DiarizedJson)),

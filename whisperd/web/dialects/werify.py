@@ -4,26 +4,26 @@ Its errors are FastAPI's: `{"detail": ...}`, and status 422 with a list for a pa
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
 
 from whisperd.errors import MissingFile, ParameterError, WhisperdError
 from whisperd.transcript.model import Notice, Request, Task
+from whisperd.web.crossroads import PERHAPS, SURELY, Sent, Way
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Values, choice, flag, integer
+from whisperd.web.fields import FileField, Values, choice, flag, integer
 from whisperd.web.speech import HINTS, LANGUAGE, TEMPERATURE, ignored, process, reply, speaker_hints
-from whisperd.web.uploads import receive
+from whisperd.web.uploads import Form, receive
 
 INCLUDE_SEGMENTS: Final = flag("include_segments", "Answer with segments too.")
 _TASKS: Final[Mapping[str, Task]] = {"transcribe": "transcribe", "translate": "translate"}
 TASK: Final = choice("task", "`translate` gives English text.", tuple(_TASKS), default="transcribe")
 BEST_OF: Final = integer("best_of", "Has no effect: the server decides.", minimum=1, maximum=100)
 SPEAKERS: Final = flag("speakers", "Tell who said each segment.")
+FILES: Final = (FileField(name="file"), FileField(name="files", doc="Another name for `file`."))
 QUERY: Final = (LANGUAGE, INCLUDE_SEGMENTS, TASK, TEMPERATURE, BEST_OF, SPEAKERS, *HINTS)
 
 # ---- errors --------------------------------------------------------------------------------------
@@ -98,20 +98,25 @@ class TranscriptJson(Struct, frozen=True, kw_only=True):
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
+    async with receive(request, files=FILES, fields=()) as form:
+        return await _answer(request, form)
+
+
+async def _answer(request: web.Request, form: Form) -> web.StreamResponse:
+    """Transcribe the recording of a form."""
     values = Values({name: request.query.getall(name) for name in request.query})
     speakers = values.one(SPEAKERS)
     with_segments = values.one(INCLUDE_SEGMENTS) or speakers
     values.one(BEST_OF)  # wrong where it is wrong, although it has no effect
     wanted = Request(
-        audio=Path(),
+        audio=form.recording().path,
         task=_TASKS[values.one(TASK)],
         language=values.one(LANGUAGE),
         temperature=values.one(TEMPERATURE),
         speakers=speakers,
         hints=speaker_hints(values),
     )
-    async with receive(request, file="file", fields=()) as form:
-        transcript = await process(request, replace(wanted, audio=form.path))
+    transcript = await process(request, wanted)
     warnings = ignored(values, known=QUERY, unheard=(BEST_OF,) if speakers else (BEST_OF, *HINTS))
     warnings += ignored(form.values, known=(), instead="; send it in the query") + transcript.warnings
 
@@ -141,6 +146,10 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     return await reply(transcript, write, warnings=warnings)
 
 
+def _likeness(sent: Sent) -> int:
+    return SURELY if {"file", "files"} & sent.files else PERHAPS
+
+
 ENDPOINT: Final = Endpoint(
     method="POST",
     path="/transcribe",
@@ -148,6 +157,8 @@ ENDPOINT: Final = Endpoint(
     dialect=DIALECT,
     summary="Speech to text, as the werify app's server has it",
     query=QUERY,
-    file="file",
+    files=FILES,
     replies=(Reply(doc="The transcript", bodies=(TranscriptJson,)),),
 )
+
+TRANSCRIBE: Final = Way(endpoint=ENDPOINT, likeness=_likeness, answer=_answer)
