@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 
 from whisperd.config.live import Live
-from whisperd.errors import UnknownModel
+from whisperd.errors import UnknownModel, UrlNotFound
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.pipeline import Listener
+from whisperd.protocol import Kind
 from whisperd.service import Service
-from whisperd.status import Status, WorkerStatus
+from whisperd.status import Status, Tally, WorkerStatus
 from whisperd.transcript.model import Request, Segment, Timings, Transcript, Turn, Word
 from whisperd.web.app import create_app
 
@@ -93,20 +94,68 @@ class FakeService(Service):
         self.answer = TRANSCRIPT
         self.error: Exception | None = None
         self.state = READY
+        self.tally = Tally()
         self.requests: list[Request] = []
         self.recordings: list[bytes] = []
+        self.translations: list[tuple[str, str, str]] = []
+        self.silence_s: list[float] = []
+        self.delays_s: list[float] = []
+        self.sample_rate_hz: int | None = None
+        self.unloaded: list[Kind] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:  # noqa: ARG002
-        if self.error:
-            raise self.error
+    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
+        self._fail()
         if request.model not in (None, *self.models()):
             raise UnknownModel(f"no model {request.model!r} here", param="model")
         self.requests.append(request)
         self.recordings.append(request.audio.read_bytes())
         await self.may_answer.wait()
+        if listener:
+            for segment in self.answer.segments:
+                listener.heard(segment)
+                listener.moved(segment.end)
         return self.answer
+
+    async def translate(self, text: str, source: str, target: str, *, patient: bool = False) -> str:  # noqa: ARG002
+        self._fail()
+        self.translations.append((text, source, target))
+        return f"{text} ({source} to {target})"
+
+    async def pad(self, source: Path, target: Path, silence_s: float, *, patient: bool = False) -> float:  # noqa: ARG002
+        self._fail()
+        self._write(target, b"padded", [source])
+        self.silence_s.append(silence_s)
+        return silence_s + TRANSCRIPT.duration
+
+    async def mix(
+        self,
+        sources: Sequence[Path],
+        target: Path,
+        delays_s: Sequence[float],
+        sample_rate_hz: int | None,
+        *,
+        patient: bool = False,  # noqa: ARG002
+    ) -> float:
+        self._fail()
+        self._write(target, b"mixed", sources)
+        self.delays_s += delays_s
+        self.sample_rate_hz = sample_rate_hz
+        return max(delays_s) + TRANSCRIPT.duration
+
+    async def unload(self, kind: Kind) -> list[str]:
+        self._fail()
+        self.unloaded.append(kind)
+        return [worker.model for worker in self.state.workers if worker.kind == kind and worker.model]
+
+    def _fail(self) -> None:
+        if self.error:
+            raise self.error
+
+    def _write(self, target: Path, what: bytes, sources: Sequence[Path]) -> None:
+        self.recordings += [source.read_bytes() for source in sources]
+        target.write_bytes(what)
 
     @property
     def asked(self) -> Request:
@@ -121,7 +170,32 @@ class FakeService(Service):
         return frozenset({"de", "en"})
 
     def models(self) -> tuple[str, ...]:
-        return ("tiny.en",)
+        return ("tiny.en", "base")
+
+
+class FakeFetcher:
+    """What `web/` calls of a fetcher: URLs that a test made up."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.error: Exception | None = None
+        self.files: dict[str, bytes] = {}
+        self._spool = spool
+
+    @contextlib.asynccontextmanager
+    async def recording(self, url: str) -> AsyncIterator[Path]:
+        if self.error:
+            raise self.error
+        if url not in self.files:
+            raise UrlNotFound("nothing is there")
+        with self._spool.directory() as directory:
+            path = directory / "upload"
+            path.write_bytes(self.files[url])
+            yield path
+
+    async def put(self, url: str, path: Path) -> None:
+        if self.error:
+            raise self.error
+        self.files[url] = await asyncio.to_thread(path.read_bytes)
 
 
 @dataclass(frozen=True)
@@ -130,6 +204,7 @@ class Web:
 
     client: TestClient[Any, Any]
     service: FakeService
+    fetcher: FakeFetcher
     spool: Path
     live: Live
 
@@ -147,17 +222,18 @@ async def serving(live: Live) -> AsyncIterator[Web]:
     service = FakeService()
     spool = Spool(live.current.paths.spool)
     spool.sweep()
-    app = create_app(live, service, spool, Metrics(service.status))
+    fetcher = FakeFetcher(spool)
+    app = create_app(live, service, spool, Metrics(service.status), fetcher=fetcher)
     server = TestServer(app)  # cancels handlers, as the daemon's runner does
     await server.start_server(access_log=None)
     async with TestClient(server) as client:
-        yield Web(client, service, spool.root, live)
+        yield Web(client, service, fetcher, spool.root, live)
 
 
-def form(**fields: str | list[str]) -> FormData:
-    """A multipart form with a recording, and behind it the other fields."""
+def form(carrier: str = "file", /, **fields: str | list[str]) -> FormData:
+    """A multipart form with a recording in `carrier`, and behind it the other fields."""
     data = FormData()
-    data.add_field("file", RECORDING, filename="talk.wav", content_type="audio/wav")
+    data.add_field(carrier, RECORDING, filename="talk.wav", content_type="audio/wav")
     for name, values in fields.items():
         for value in [values] if isinstance(values, str) else values:
             data.add_field(name, value)
