@@ -13,7 +13,9 @@ import pytest
 from whisperd.config.live import Live
 from whisperd.config.schema import Config, Limits, Paths, Workers
 from whisperd.config.units import Duration
+from whisperd.lane import Lane
 from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup, TranslateSetup
+from whisperd.scheduler import Role, Scheduler
 from whisperd.worker import Worker
 
 # The settings of whoever runs the tests are not those of the tests.
@@ -83,6 +85,18 @@ async def fake_worker(live: Live, kind: Kind = "transcribe", model: str = "fake"
         await asyncio.wait([supervisor])
         if not supervisor.cancelled():
             supervisor.exception()
+
+
+def scheduler_of(lanes: dict[Kind, Lane], live: Live) -> Scheduler:
+    """A scheduler that hires nobody."""
+
+    def hire(role: Role) -> Lane:
+        raise AssertionError(f"nobody should be hired as {role}")
+
+    async def free_bytes(_: str) -> int:
+        return 2**40
+
+    return Scheduler(lanes, live=live, hire=hire, free_bytes=free_bytes)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:

@@ -1,87 +1,152 @@
-"""Whose turn it is, and what becomes of a job when its worker dies."""
+"""Which workers there are: those that stay, and those that come for a request and go."""
 
 import asyncio
-from pathlib import Path
+import contextlib
+import os
+from collections.abc import AsyncIterator
 
 import pytest
-from conftest import fake_worker, until
+from conftest import FAKE_COMMAND, changed, fake_setup, fake_worker, scheduler_of, until
 from test_worker import job
 
 from whisperd.config.live import Live
-from whisperd.errors import WorkerDied
+from whisperd.config.units import Duration
+from whisperd.errors import EngineError, NotEnoughMemory, UnknownModel
+from whisperd.lane import Lane
 from whisperd.protocol import Transcribed
-from whisperd.scheduler import Lane, Scheduler
+from whisperd.scheduler import Role, Scheduler
+from whisperd.worker import Worker
+
+GIGABYTE = 10**9
 
 
-async def test_a_job_waits_for_its_slot_and_gets_it_in_the_order_of_coming(live: Live) -> None:
-    async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        holder = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1)
-        started: list[int] = []
-        others = [
-            asyncio.create_task(lane.run(job(), started=lambda number=number: started.append(number)))  # type: ignore[misc]
-            for number in range(3)
-        ]
-        await until(lambda: lane.waiting == 3)
-        holder.cancel()
-        await asyncio.gather(*others)
-        assert started == [0, 1, 2]
-        await until(lambda: lane.running == 0)
+class Agency:
+    """Hires workers without a model, on a machine with little memory."""
+
+    def __init__(self, live: Live, memory_bytes: int) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self._live = live
+        self._memory_bytes = memory_bytes
+
+    def hire(self, role: Role) -> Lane:
+        assert role.model
+        if role.model == "unheard-of":
+            raise UnknownModel("no such model")
+        worker = Worker(
+            role.kind,
+            fake_setup(role.kind, role.model),
+            live=self._live,
+            environment=dict(os.environ),
+            command=FAKE_COMMAND,
+        )
+        self.lanes[role.model] = Lane(worker, 2, resting=True, need_bytes=GIGABYTE)
+        return self.lanes[role.model]
+
+    async def free_bytes(self, device: str) -> int:
+        assert device == "cpu"
+        return self._memory_bytes - GIGABYTE * sum(not lane.resting for lane in self.lanes.values())
 
 
-async def test_a_slot_is_free_only_when_the_worker_is_rid_of_the_cancelled_job(live: Live) -> None:
-    async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        task = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1 and worker.ready.is_set())
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        await until(lambda: lane.running == 0)
-        assert isinstance(await lane.run(job()), Transcribed)
+@contextlib.asynccontextmanager
+async def staffed(live: Live, memory_bytes: int = 10 * GIGABYTE) -> AsyncIterator[tuple[Scheduler, Agency]]:
+    agency = Agency(live, memory_bytes)
+    scheduler = Scheduler({}, live=live, hire=agency.hire, free_bytes=agency.free_bytes)
+    async with scheduler.tended():
+        yield scheduler, agency
 
 
-async def test_a_cancelled_job_leaves_the_queue_at_once(live: Live) -> None:
-    async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        holder = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1)
-        waiting = asyncio.create_task(lane.run(job()))
-        await until(lambda: lane.waiting == 1)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        assert lane.waiting == 0
-        holder.cancel()
-        await asyncio.wait([holder])
-        await until(lambda: lane.running == 0)
-
-
-async def test_a_job_on_a_worker_that_dies_is_done_by_the_next(live: Live, tmp_path: Path) -> None:
-    async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        result = await lane.run(job("crash-once", tmp_path / "audio.f32"))
-        assert isinstance(result, Transcribed)
-        assert worker.restarts == 1
-
-
-async def test_a_job_that_kills_two_workers_is_not_given_a_third(live: Live) -> None:
-    async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        with pytest.raises(WorkerDied, match="as did the one before"):
-            await lane.run(job("crash"))
-        assert isinstance(await lane.run(job()), Transcribed)
-        assert worker.restarts == 2
-        await until(lambda: lane.running == 0)
+def role(model: str) -> Role:
+    return Role("transcribe", model)
 
 
 async def test_the_scheduler_says_which_worker_is_not_up(live: Live) -> None:
     async with fake_worker(live) as worker:
-        scheduler = Scheduler({"transcribe": Lane(worker, slots=1)})
+        scheduler = scheduler_of({"transcribe": Lane(worker, slots=1)}, live)
         assert scheduler.unready() == "the transcribe worker is stopped"
         await worker.ready.wait()
         assert scheduler.unready() is None
-        task = asyncio.create_task(scheduler.run("transcribe", job("crash")))
+        task = asyncio.create_task(scheduler.run(Role("transcribe"), job("crash")))
         await until(lambda: scheduler.unready() is not None)
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_worker_comes_for_the_first_job_that_names_its_model_and_stays(live: Live) -> None:
+    async with staffed(live) as (scheduler, agency):
+        assert isinstance(await scheduler.run(role("one"), job()), Transcribed)
+        pid = agency.lanes["one"].worker.pid
+        assert isinstance(await scheduler.run(role("one"), job()), Transcribed)
+        assert agency.lanes["one"].worker.pid == pid is not None
+        assert list(agency.lanes) == ["one"]
+    assert agency.lanes["one"].worker.pid is None
+
+
+async def test_an_idle_worker_goes_after_a_while_and_comes_back(live: Live) -> None:
+    live.current = changed(live.current, "workers", keep_alive=Duration("1ms"))
+    async with staffed(live) as (scheduler, agency):
+        await scheduler.run(role("one"), job())
+        lane = agency.lanes["one"]
+        await until(lambda: lane.idle_s > 0.001)
+        await scheduler.end_idle()
+        assert (lane.worker.pid, lane.state) == (None, "unloaded")
+        assert isinstance(await scheduler.run(role("one"), job()), Transcribed)
+
+
+async def test_a_worker_with_a_job_does_not_idle(live: Live) -> None:
+    live.current = changed(live.current, "workers", keep_alive=Duration("1ms"))
+    async with staffed(live) as (scheduler, agency):
+        busy = asyncio.create_task(scheduler.run(role("one"), job("wait")))
+        await until(lambda: "one" in agency.lanes and agency.lanes["one"].worker.ready.is_set())
+        await scheduler.end_idle()
+        assert await scheduler.unload("transcribe") == []
+        assert agency.lanes["one"].state == "ready"
+        busy.cancel()
+        await asyncio.wait([busy])
+
+
+async def test_the_one_that_idled_longest_makes_room(live: Live) -> None:
+    async with staffed(live, 2 * GIGABYTE) as (scheduler, agency):
+        for model in ("one", "two", "one", "three"):
+            await scheduler.run(role(model), job())
+        assert {model: lane.state for model, lane in agency.lanes.items()} == {
+            "one": "ready",
+            "two": "unloaded",
+            "three": "ready",
+        }
+
+
+async def test_a_model_that_does_not_fit_beside_those_in_use_is_refused_for_now(live: Live) -> None:
+    async with staffed(live, GIGABYTE) as (scheduler, agency):
+        busy = asyncio.create_task(scheduler.run(role("one"), job("wait")))
+        await until(lambda: "one" in agency.lanes and agency.lanes["one"].worker.ready.is_set())
+        with pytest.raises(NotEnoughMemory, match=r"two needs 1\.0 GB of memory, and 0\.0 GB are free"):
+            await scheduler.run(role("two"), job())
+        busy.cancel()
+        await asyncio.wait([busy])
+        await until(lambda: agency.lanes["one"].idle)
+        assert isinstance(await scheduler.run(role("two"), job()), Transcribed)
+
+
+async def test_a_model_that_can_not_be_loaded_costs_its_request_alone(live: Live) -> None:
+    async with staffed(live) as (scheduler, agency):
+        for _ in range(2):
+            with pytest.raises(EngineError, match="could not be loaded"):
+                await scheduler.run(role("fail-to-load"), job())
+            assert agency.lanes["fail-to-load"].state == "unloaded"
+        assert isinstance(await scheduler.run(role("one"), job()), Transcribed)
+
+
+async def test_what_nobody_can_hire_is_told_to_the_caller(live: Live) -> None:
+    async with staffed(live) as (scheduler, _):
+        with pytest.raises(UnknownModel):
+            await scheduler.run(role("unheard-of"), job())
+
+
+async def test_unloading_ends_the_processes_and_names_their_models(live: Live) -> None:
+    async with staffed(live) as (scheduler, agency):
+        for model in ("one", "two"):
+            await scheduler.run(role(model), job())
+        assert await scheduler.unload("diarize") == []
+        assert await scheduler.unload("transcribe") == ["one", "two"]
+        assert [lane.worker.pid for lane in agency.lanes.values()] == [None, None]
+        assert await scheduler.unload("transcribe") == []

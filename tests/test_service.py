@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import changed, fake_worker, until
+from conftest import changed, fake_worker, scheduler_of, until
 
 from whisperd.config.live import Live
 from whisperd.config.units import Duration
@@ -22,8 +22,10 @@ from whisperd.errors import (
     UnknownModel,
     WorkerDied,
 )
+from whisperd.lane import Lane
+from whisperd.models.store import Store
+from whisperd.offer import Offer
 from whisperd.protocol import Kind
-from whisperd.scheduler import Lane, Scheduler
 from whisperd.service import Service, Serving
 from whisperd.transcript.model import Notice, Request, Segment, SpeakerHints
 
@@ -53,7 +55,8 @@ async def running(
             for worker in workers:
                 await worker.ready.wait()
         lanes = {worker.kind: Lane(worker, slots) for worker in workers}
-        yield Service(live, Scheduler(lanes), serving(diarization))
+        offer = Offer(live, Store(live.current.paths.state), "fake", "cpu")
+        yield Service(live, scheduler_of(lanes, live), offer, serving(diarization))
 
 
 class Ears:
@@ -143,7 +146,7 @@ async def test_a_request_that_kills_two_workers_fails_clearly(live: Live, tmp_pa
 @pytest.mark.parametrize(
     ("request_", "error", "message"),
     [
-        ({"model": "large"}, UnknownModel, "this server has 'fake'"),
+        ({"model": "large"}, UnknownModel, "no model 'large' here; there are: fake"),
         ({"language": "xx"}, ParameterError, "it knows: de, en"),
     ],
 )

@@ -18,11 +18,14 @@ from whisperd.config.live import Live
 from whisperd.config.load import load
 from whisperd.errors import ConfigError, WhisperdError
 from whisperd.journal import fields
+from whisperd.lane import Lane
 from whisperd.media.spool import Spool
+from whisperd.memory import free_bytes
 from whisperd.metrics import Metrics
 from whisperd.notify import Notifier
-from whisperd.plan import Plan, make_plan
-from whisperd.scheduler import Lane, Scheduler
+from whisperd.offer import Offer
+from whisperd.plan import Plan, WorkerPlan, make_plan
+from whisperd.scheduler import Role, Scheduler
 from whisperd.service import Service
 from whisperd.web.app import create_app
 from whisperd.web.control import Reloaded, create_control
@@ -63,8 +66,6 @@ class Daemon:
         self._live = live
         self._notifier = notifier
         self._stop = asyncio.Event()
-        self._workers: list[Worker] = []
-        self._supervisors: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
         """From bound sockets to the last worker's end. Raises StartError."""
@@ -78,8 +79,9 @@ class Daemon:
         spool = Spool(config.paths.spool)
         if orphans := spool.sweep():
             logger.info("removed %d unfinished uploads of an earlier run", orphans)
-        scheduler = self._hire(plan)
-        service = Service(self._live, scheduler, plan.serving)
+        self._scheduler = scheduler = self._hire(plan)
+        offer = Offer(self._live, plan.store, plan.serving.model, plan.serving.device)
+        service = Service(self._live, scheduler, offer, plan.serving)
         app = create_app(self._live, service, spool, Metrics(service.status))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,12 +95,13 @@ class Daemon:
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
-        async with self._control(config.paths.control_socket):
+        async with self._control(config.paths.control_socket), scheduler.tended():
             try:
                 # On sockets of our own, callers are told what is loading; those of a socket that systemd
                 # holds wait in its queue instead.
                 sites = [] if passed else await _open(runner, listeners)
-                self._supervisors = [asyncio.create_task(worker.supervise()) for worker in self._workers]
+                for lane in scheduler.lanes.values():
+                    lane.wake()
                 if await self._load(service):
                     sites = sites or await _open(runner, listeners)
                     logger.info("serving on %s", ", ".join(map(_address, listeners)))
@@ -106,18 +109,21 @@ class Daemon:
                 await self._drain(service, sites)
             finally:
                 await runner.cleanup()
-                await self._dismiss()
+                await asyncio.gather(*(lane.end() for lane in scheduler.lanes.values()))
         return 0
 
     # ---- phases ----------------------------------------------------------------------------------
 
     def _hire(self, plan: Plan) -> Scheduler:
-        lanes = {}
-        for planned in plan.workers:
+        def lane(planned: WorkerPlan, *, resting: bool = False) -> Lane:
             worker = Worker(planned.kind, planned.setup, live=self._live, environment=planned.environment)
-            self._workers.append(worker)
-            lanes[planned.kind] = Lane(worker, planned.slots)
-        return Scheduler(lanes)
+            return Lane(worker, planned.slots, resting=resting, need_bytes=planned.need_bytes)
+
+        def on_demand(role: Role) -> Lane:
+            return lane(plan.on_demand(role), resting=True)
+
+        lanes = {planned.kind: lane(planned) for planned in plan.workers}
+        return Scheduler(lanes, live=self._live, hire=on_demand, free_bytes=free_bytes)
 
     async def _load(self, service: Service) -> bool:
         """Wait until a job could run; False when asked to stop before. Raises StartError."""
@@ -141,7 +147,7 @@ class Daemon:
             if (summary := _summary(service)) != told:
                 self._notifier.status(summary)
                 told = summary
-            if interval_s and loop.time() - fed_at >= interval_s and all(w.answering for w in self._workers):
+            if interval_s and loop.time() - fed_at >= interval_s and self._all_answer():
                 self._notifier.watchdog()
                 fed_at = loop.time()
             await self._tick(min(_STATUS_INTERVAL_S, interval_s or _STATUS_INTERVAL_S))
@@ -165,29 +171,26 @@ class Daemon:
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await service.idle()
 
-    async def _dismiss(self) -> None:
-        for supervisor in self._supervisors:
-            supervisor.cancel()
-        await asyncio.gather(*self._supervisors, return_exceptions=True)
+    def _all_answer(self) -> bool:
+        return all(lane.worker.answering for lane in self._scheduler.all_lanes())
 
     async def _tick(self, seconds: float) -> None:
-        """Sleep, but wake for a stop or a change of a worker; raise what ended a supervisor."""
+        """Sleep, but wake for a stop or a change of a worker; raise what ended one that must be there."""
+        lanes = self._scheduler.lanes.values()
         waits = [
             asyncio.ensure_future(event.wait())
-            for event in (self._stop, *(worker.changed for worker in self._workers))
+            for event in (self._stop, *(lane.worker.changed for lane in lanes))
         ]
+        supervisions = [lane.supervision for lane in lanes if lane.supervision and not lane.resting]
         try:
-            await asyncio.wait(
-                [*waits, *self._supervisors], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([*waits, *supervisions], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        for worker in self._workers:
-            worker.changed.clear()
-        for supervisor in self._supervisors:
-            if supervisor.done():
-                supervisor.result()
+        for lane in lanes:
+            lane.worker.changed.clear()
+            if lane.supervision and lane.supervision.done() and not lane.resting:
+                lane.supervision.result()
 
     # ---- being told ------------------------------------------------------------------------------
 
@@ -214,8 +217,8 @@ class Daemon:
         self._live.current = merged(self._live.current, new)
         level = self._live.current.log.level
         journal.set_level(level)
-        for worker in self._workers:
-            worker.set_log_level(level)
+        for lane in self._scheduler.all_lanes():
+            lane.worker.set_log_level(level)
         logger.info("reloaded; applied: %s", ", ".join(found.applied) or "nothing")
         if found.needs_restart:
             logger.warning("changed, but in force only after a restart: %s", ", ".join(found.needs_restart))

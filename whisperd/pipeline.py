@@ -1,12 +1,18 @@
-"""The stages of one request: decode once, then transcription and diarization side by side."""
+"""The stages of one request: decode once, then transcription and diarization side by side.
+
+Requests for the same file, which is one that was fetched once for all of them, share its decoding.
+"""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from msgspec import structs
 
 from whisperd.errors import EngineError
 from whisperd.journal import fields
@@ -19,11 +25,11 @@ from whisperd.protocol import (
     Diarized,
     DiarizeJob,
     Event,
-    Kind,
     Transcribed,
     TranscribeJob,
+    Voice,
 )
-from whisperd.scheduler import Scheduler
+from whisperd.scheduler import Role, Scheduler
 from whisperd.transcript.align import align
 from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
 from whisperd.worker import Progress
@@ -64,15 +70,35 @@ class Pipeline:
     def __init__(self, scheduler: Scheduler, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._scheduler = scheduler
         self._clock = clock
+        self._decodings: dict[Path, _Decoding] = {}
 
-    async def run(self, request: Request, language: str | None, listener: Listener | None) -> Answer:
-        """Answer one request, whose `language` is settled (None detects it).
+    async def run(
+        self, request: Request, role: Role, language: str | None, listener: Listener | None
+    ) -> Answer:
+        """Answer one request, whose worker for text and whose `language` are settled (None detects it).
 
         Raises MediaError for bytes that are no recording, EngineError.
         """
         started = self._clock()
-        audio = request.audio.with_name("decoded.f32")
-        decoded, decode = await self._stage("decode", DecodeJob(str(request.audio), str(audio)), Decoded)
+        async with self._decoded(request.audio) as (decoded, decode):
+            answer = await self._answer(request, role, language, listener, decoded)
+        timings = structs.replace(
+            answer.timings,
+            queued_s=decode.queued_s + answer.timings.queued_s,
+            decode_s=decode.wall_s,
+            total_s=self._clock() - started,
+        )
+        return replace(answer, timings=timings)
+
+    async def _answer(
+        self,
+        request: Request,
+        role: Role,
+        language: str | None,
+        listener: Listener | None,
+        decoded: Decoded,
+    ) -> Answer:
+        audio = _decoded_name(request.audio)
         warnings = []
         if decoded.truncated:
             warnings.append(
@@ -91,7 +117,7 @@ class Pipeline:
         try:
             if request.text:
                 job = _transcribe_job(request, audio, decoded, language)
-                transcribed, transcribe = await self._stage("transcribe", job, Transcribed, slowest.follow())
+                transcribed, transcribe = await self._stage(role, job, Transcribed, slowest.follow())
             if speakers:
                 outcome, diarize = await speakers
                 if isinstance(outcome, Diarized):
@@ -114,11 +140,9 @@ class Pipeline:
             segments=segments,
             diarization=diarization,
             timings=Timings(
-                queued_s=decode.queued_s + max(transcribe.queued_s, diarize.queued_s),
-                decode_s=decode.wall_s,
+                queued_s=max(transcribe.queued_s, diarize.queued_s),
                 transcribe_s=transcribe.wall_s,
                 diarize_s=diarize.wall_s,
-                total_s=self._clock() - started,
             ),
             warnings=warnings,
         )
@@ -127,21 +151,57 @@ class Pipeline:
         self, request: Request, audio: Path, decoded: Decoded, progress: Progress
     ) -> "tuple[Diarized | EngineError, _Stage]":
         """The failure is an outcome here: what it costs depends on whether there is text."""
-        job = DiarizeJob(str(audio), decoded.samples, request.hints)
-        try:
-            return await self._stage("diarize", job, Diarized, progress)
-        except EngineError as error:
-            return error, _Stage(self._clock)
+        async with contextlib.AsyncExitStack() as stack:
+            voices = []
+            for known in request.known_speakers:
+                voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                voices.append(Voice(known.name, str(_decoded_name(known.audio)), voice.samples))
+            job = DiarizeJob(str(audio), decoded.samples, request.hints, voices)
+            try:
+                return await self._stage(Role("diarize"), job, Diarized, progress)
+            except EngineError as error:
+                return error, _Stage(self._clock)
 
     async def _stage(
-        self, kind: Kind, job: AnyJob, expected: type[Result], progress: Progress | None = None
+        self, role: Role, job: AnyJob, expected: type[Result], progress: Progress | None = None
     ) -> "tuple[Result, _Stage]":
         stage = _Stage(self._clock)
-        result = await self._scheduler.run(kind, job, progress, stage.begin)
+        result = await self._scheduler.run(role, job, progress, stage.begin)
         stage.end()
         if not isinstance(result, expected):
-            raise EngineError(f"the {kind} worker answered with {type(result).__name__}")
+            raise EngineError(f"the {role.kind} worker answered with {type(result).__name__}")
         return result, stage
+
+    @contextlib.asynccontextmanager
+    async def _decoded(self, source: Path) -> "AsyncIterator[tuple[Decoded, _Stage]]":
+        """The decoded recording, for as long as the context is open."""
+        decoding = self._decodings.get(source)
+        if decoding is None:
+            job = DecodeJob(str(source), str(_decoded_name(source)))
+            stage = asyncio.create_task(self._stage(Role("decode"), job, Decoded))
+            decoding = self._decodings[source] = _Decoding(stage)
+        decoding.holders += 1
+        try:
+            # Shielded, because others may wait for it too.
+            yield await asyncio.shield(decoding.stage)
+        finally:
+            decoding.holders -= 1
+            if not decoding.holders:
+                del self._decodings[source]
+                decoding.stage.cancel()
+                await asyncio.wait([decoding.stage])
+
+
+@dataclass(slots=True)
+class _Decoding:
+    """A recording that is decoded, or was, and how many requests need it."""
+
+    stage: "asyncio.Task[tuple[Decoded, _Stage]]"
+    holders: int = 0
+
+
+def _decoded_name(source: Path) -> Path:
+    return source.with_name(f"{source.name}.f32")
 
 
 def _transcribe_job(request: Request, audio: Path, decoded: Decoded, language: str | None) -> TranscribeJob:

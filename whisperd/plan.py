@@ -2,20 +2,28 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from whisperd.config.schema import Config
-from whisperd.cuda.choice import DIARIZATION_BYTES, Choice, choose, choose_diarization, default_model
+from whisperd.cuda.choice import (
+    DIARIZATION_BYTES,
+    Choice,
+    choose,
+    choose_diarization,
+    default_model,
+    memory_need,
+)
 from whisperd.cuda.environment import worker_environment
 from whisperd.cuda.facts import Facts
 from whisperd.cuda.probe import probe
 from whisperd.errors import StartError
 from whisperd.models import catalogue
 from whisperd.models.store import Store
-from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup
+from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup, TranslateSetup
+from whisperd.scheduler import Role
 from whisperd.service import Serving
 
 CACHE: Final = "cache"
@@ -33,6 +41,8 @@ class WorkerPlan:
     setup: Setup
     environment: Mapping[str, str]
     slots: int
+    need_bytes: int = 0
+    """Memory that it takes on its device, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,9 @@ class Plan:
 
     workers: tuple[WorkerPlan, ...]
     serving: Serving
+    store: Store
+    on_demand: Callable[[Role], WorkerPlan]
+    """The worker for a model that a request names. Raises StartError."""
 
 
 async def make_plan(config: Config, environ: Mapping[str, str]) -> Plan:
@@ -64,8 +77,17 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
     if config.diarize.enabled:
         diarization = choose_diarization(config.diarize.device, choice, facts)
         workers.append(planner.diarize(diarization))
+
+    def on_demand(role: Role) -> WorkerPlan:
+        if role.kind == "translate":
+            return planner.translate(role.model or "")
+        place = choose("cpu", "auto", facts, weights_bytes=0) if role.device == "cpu" else choice
+        return planner.transcribe(role.model or model, place, cores)
+
     return Plan(
         workers=tuple(workers),
+        store=store,
+        on_demand=on_demand,
         serving=Serving(
             model=model,
             device=choice.label,
@@ -141,7 +163,9 @@ class _Planner:
             beam_size=wanted.beam_size,
             vad=wanted.vad,
         )
-        return WorkerPlan("transcribe", setup, self._environment(choice.device, threads), concurrency)
+        environment = self._environment(choice.device, threads)
+        need = memory_need(_weights_bytes(self._store, model), choice.compute_type)
+        return WorkerPlan("transcribe", setup, environment, concurrency, need)
 
     def diarize(self, choice: Choice) -> WorkerPlan:
         wanted = self._config.diarize
@@ -155,7 +179,23 @@ class _Planner:
             device_index=choice.device_index,
             threads=threads,
         )
-        return WorkerPlan("diarize", setup, self._environment(choice.device, threads), 1)
+        environment = self._environment(choice.device, threads)
+        return WorkerPlan("diarize", setup, environment, 1, DIARIZATION_BYTES)
+
+    def translate(self, model: str) -> WorkerPlan:
+        """On the CPU: a card's memory is for speech."""
+        directory = self._installed(model)
+        setup = TranslateSetup(
+            model=model,
+            model_dir=str(directory),
+            device="cpu",
+            device_index=0,
+            compute_type="int8",
+            threads=1,
+        )
+        weights = directory / "model.bin"
+        need = memory_need(weights.stat().st_size if weights.exists() else 0, "int8")
+        return WorkerPlan("translate", setup, self._environment("cpu", 1), 1, need)
 
     def _installed(self, model: str, otherwise: str = "") -> Path:
         path = self._store.path(model)

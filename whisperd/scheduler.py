@@ -1,123 +1,165 @@
-"""Which job goes to its worker next, and what becomes of it when the worker dies.
+"""Which worker does a job: those that are always there, and those that come when a request names a model.
 
-Each worker has a lane: as many jobs in its hands as it takes at once, the others in the order of their
-coming. A slot is free again when the worker is rid of the job, which after a cancellation is later than
-the caller's leaving.
+The latter are started by the first job for them, end when they have idled for `workers.keep_alive`, and
+make room for others, the longest idle first, when memory is short.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Final, Literal, NamedTuple
 
-from whisperd.errors import EngineError, WorkerDied, WorkerHung
+from whisperd.config.live import Live
+from whisperd.errors import NotEnoughMemory
 from whisperd.journal import fields
-from whisperd.protocol import AnyJob, AnyResult, Kind
-from whisperd.worker import Progress, Worker
+from whisperd.lane import Lane
+from whisperd.protocol import AnyJob, AnyResult, DecodeSetup, Kind
+from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 2
-"""A job on a worker that dies is tried once more on the next; a job that kills two is not tried again."""
+_ROUND_S: Final = 1.0
+"""Between two looks for lanes that idle."""
 
 
-class Lane:
-    """The queue in front of one worker."""
+class Role(NamedTuple):
+    """What a job needs a worker for."""
 
-    def __init__(self, worker: Worker, slots: int) -> None:
-        self.worker = worker
-        self.slots = slots
-        self.running = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    kind: Kind
+    model: str | None = None
+    """None is the one that the daemon was started with."""
+    device: Literal["cpu"] | None = None
+    """None is the configured one."""
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait for a slot."""
-        return sum(not turn.done() for turn in self._waiting)
 
-    async def run(
-        self, job: AnyJob, progress: Progress | None = None, started: Callable[[], None] | None = None
-    ) -> AnyResult:
-        """Do a job when its turn comes; `started` is called at that moment.
-
-        Cancelling leaves the queue at once, and the worker as soon as it notices. Raises the worker's
-        error, or EngineError after the worker died twice with this job in its hands.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            await self._take_slot()
-            try:
-                await self.worker.ready.wait()
-                if started:
-                    started()
-                call = self.worker.call(job, progress)
-            except BaseException:
-                self._free_slot()
-                raise
-            call.finished.add_done_callback(lambda _: self._free_slot())
-            try:
-                return await call.result
-            except asyncio.CancelledError:
-                self.worker.cancel(call)
-                raise
-            except (WorkerDied, WorkerHung) as error:
-                logger.warning(
-                    "%s with a job in its hands (attempt %d of %d)",
-                    error.message,
-                    attempt,
-                    _ATTEMPTS,
-                    extra=fields(worker=self.worker.kind, attempt=attempt),
-                )
-                if attempt == _ATTEMPTS:
-                    raise type(error)(
-                        f"{error.message}, as did the one before it with this recording"
-                    ) from error
-        raise EngineError("unreachable")
-
-    async def _take_slot(self) -> None:
-        if self.running < self.slots and not self.waiting:
-            self.running += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # The slot was handed over in the very moment of the cancellation: pass it on.
-                self._free_slot()
-            raise
-
-    def _free_slot(self) -> None:
-        """Hand the slot to the next in the queue, if one still waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.running -= 1
+FreeBytes = Callable[[str], Awaitable[int]]
+"""Memory that is free on a device: `cpu`, `cuda:0`."""
 
 
 class Scheduler:
     """The lanes of all workers."""
 
-    def __init__(self, lanes: dict[Kind, Lane]) -> None:
+    def __init__(
+        self,
+        lanes: dict[Kind, Lane],
+        *,
+        live: Live,
+        hire: Callable[[Role], Lane],
+        free_bytes: FreeBytes,
+    ) -> None:
+        """`hire` makes the lane of a role that has none yet, at rest; it raises what the caller is told."""
         self.lanes = lanes
+        self._live = live
+        self._hire = hire
+        self._free_bytes = free_bytes
+        self._hired: dict[Role, Lane] = {}
+        self._loading = asyncio.Lock()
 
     async def run(
         self,
-        kind: Kind,
+        role: Role,
         job: AnyJob,
         progress: Progress | None = None,
         started: Callable[[], None] | None = None,
     ) -> AnyResult:
-        """Do a job on the worker of its kind. See `Lane.run`."""
-        return await self.lanes[kind].run(job, progress, started)
+        """Do a job on the worker of its role. See `Lane.run`. Raises NotEnoughMemory where it can't load."""
+        lane = self.lane(role)
+        if lane.resting:
+            await self._make_room(lane)
+        return await lane.run(job, progress, started)
+
+    def lane(self, role: Role) -> Lane:
+        """The lane of a role. Raises what `hire` raises."""
+        if role.model is None and role.device is None:
+            return self.lanes[role.kind]
+        if role not in self._hired:
+            self._hired[role] = self._hire(role)
+        return self._hired[role]
+
+    def all_lanes(self) -> Iterator[Lane]:
+        """Those that are always there, then the others."""
+        yield from self.lanes.values()
+        yield from self._hired.values()
 
     def unready(self) -> str | None:
-        """Why a job could not run now; None when each worker is up."""
+        """Why a job could not run now; None when each worker that is always there is up, or at rest."""
         for lane in self.lanes.values():
             worker = lane.worker
-            if not worker.ready.is_set():
+            if not lane.resting and not worker.ready.is_set():
                 reason = f": {worker.message}" if worker.message else ""
                 return f"the {worker.kind} worker is {worker.state}{reason}"
         return None
+
+    async def ready(self) -> None:
+        """Wait until a job could run."""
+        while self.unready():
+            for lane in self.lanes.values():
+                if not lane.resting:
+                    await lane.worker.ready.wait()
+
+    # ---- giving memory back ----------------------------------------------------------------------
+
+    async def unload(self, kind: Kind) -> list[str]:
+        """End the workers of a kind that nobody needs now; returns their models."""
+        lanes = [lane for lane in self.all_lanes() if lane.worker.kind == kind]
+        return [_model(lane) for lane in lanes if await lane.rest()]
+
+    async def end_idle(self) -> None:
+        """End the workers that came for a request and have idled for too long."""
+        for lane in self._hired.values():
+            if lane.idle_s > self._live.current.workers.keep_alive and await lane.rest():
+                logger.info(
+                    "ended the %s worker of %s, which idled",
+                    lane.worker.kind,
+                    _model(lane),
+                    extra=fields(worker=lane.worker.kind, model=_model(lane)),
+                )
+
+    @contextlib.asynccontextmanager
+    async def tended(self) -> AsyncIterator[None]:
+        """End what idles while the context is open, and all that was hired at its end."""
+        tending = asyncio.create_task(self._tend())
+        try:
+            yield
+        finally:
+            tending.cancel()
+            await asyncio.wait([tending])
+            await asyncio.gather(*(lane.end() for lane in self._hired.values()))
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_ROUND_S)
+            await self.end_idle()
+
+    async def _make_room(self, lane: Lane) -> None:
+        """End idle workers on the lane's device until it would fit."""
+        device = device_of(lane)
+        async with self._loading:
+            while lane.resting and (free := await self._free_bytes(device)) < lane.need_bytes:
+                idle = [
+                    other
+                    for other in self._hired.values()
+                    if other.idle and not other.resting and other is not lane and device_of(other) == device
+                ]
+                if not idle and lane in self.lanes.values():
+                    return  # what the daemon was started with has fitted once
+                if not idle:
+                    raise NotEnoughMemory(
+                        f"{_model(lane)} needs {lane.need_bytes / 1e9:.1f} GB of memory, "
+                        f"and {free / 1e9:.1f} GB are free now"
+                    )
+                await max(idle, key=lambda other: other.idle_s).rest()
+
+
+def device_of(lane: Lane) -> str:
+    """`cpu`, `cuda:0`."""
+    setup = lane.worker.setup
+    if isinstance(setup, DecodeSetup) or setup.device == "cpu":
+        return "cpu"
+    return f"cuda:{setup.device_index}"
+
+
+def _model(lane: Lane) -> str:
+    setup = lane.worker.setup
+    return lane.worker.kind if isinstance(setup, DecodeSetup) else setup.model

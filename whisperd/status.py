@@ -1,5 +1,7 @@
 """The state of the service as a value: what `/health`, `/metrics`, STATUS= and the CLI tell."""
 
+import datetime
+from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
@@ -7,7 +9,8 @@ from msgspec import Struct
 from whisperd.protocol import Kind
 from whisperd.transcript.model import Notice
 
-WorkerState = Literal["starting", "ready", "restarting", "failed", "stopped"]
+WorkerState = Literal["starting", "ready", "restarting", "failed", "stopped", "unloaded"]
+"""`unloaded`: nothing is in memory; the next job loads it."""
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
@@ -30,6 +33,18 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     """Jobs in its hands."""
     waiting: int = 0
     """Jobs that wait for it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests since the start."""
+
+    queued: int = 0
+    """Admitted, those being worked on among them."""
+    processed: int = 0
+    """At their end, good or bad."""
+    last_processed_at: datetime.datetime | None = None
+    """UTC."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
