@@ -1,8 +1,10 @@
 """A worker without a model: `python tests/fake_worker.py KIND FD` speaks the protocol and does as it is told.
 
 What a job does is written in its own fields: the name of a file to decode, the prompt of a transcription.
-`ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `hang` (no progress
-until killed), `freeze` (the whole process stops), `wait` (until cancelled), `oom`, `bad-audio`, `bug`.
+`ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `crash-after-segment` (as
+before, having told of a segment), `hang` (no progress until killed), `freeze` (the whole process stops),
+`wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `oom`,
+`bad-audio`, `bug`.
 `fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
 """
 
@@ -33,6 +35,14 @@ from whisperd.protocol import (
 )
 from whisperd.transcript.model import Diarization, Segment, Turn, Word
 
+SEGMENT = Segment(
+    id=0,
+    start=0.5,
+    end=6.5,
+    text=" Hello there.",
+    words=[Word(" Hello", 0.5, 1.0, 0.9), Word(" there.", 6.0, 6.5, 0.9)],
+)
+
 
 class FakeEngine:
     """Answers every job at once, unless the job says otherwise."""
@@ -49,9 +59,7 @@ class FakeEngine:
                 return Decoded(10 * SAMPLE_RATE_HZ, "wav", "pcm_s16le", 16_000, 1)
             case TranscribeJob():
                 behave(job.prompt or "ok", Path(job.audio), progress, cancelled)
-                words = [Word(" Hello", 0.5, 1.0, 0.9), Word(" there.", 6.0, 6.5, 0.9)]
-                text = "".join(word.text for word in words)
-                return Transcribed("en", 1.0, [Segment(id=0, start=0.5, end=6.5, text=text, words=words)])
+                return Transcribed("en", 1.0, [SEGMENT])
             case DiarizeJob():
                 behave("oom" if job.hints.exactly == 13 else "ok", Path(job.audio), progress, cancelled)
                 turns = [Turn(0.0, 5.0, "SPEAKER_00"), Turn(5.0, 10.0, "SPEAKER_01")]
@@ -76,6 +84,15 @@ def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], 
                 time.sleep(0.01)
             while True:
                 time.sleep(1)
+        case "crash-after-segment":
+            progress(5.0, SEGMENT)
+            behave("crash-once", witness, progress, cancelled)
+        case "when-told":
+            while not witness.with_suffix(".told").exists():
+                time.sleep(0.01)
+        case "count":
+            with witness.with_suffix(".decodings").open("a", encoding="ascii") as record:
+                record.write("one more\n")
         case "wait":
             while not cancelled():
                 progress(1.0)

@@ -233,3 +233,96 @@ async def test_a_caller_can_ask_for_detection_whatever_the_configured_language(
         await service.process(Request(audio=recording, language="auto"))
         with pytest.raises(ParameterError, match="'fr'"):
             await service.process(Request(audio=recording))
+
+
+# ---- patience, sharing, and what is not speech ---------------------------------------------------
+
+
+async def test_a_patient_request_waits_until_the_workers_are_up(live: Live, recording: Path) -> None:
+    async with running(live, ready=False) as service:
+        assert not service.status().ready
+        transcript = await service.process(Request(audio=recording, patient=True))
+        assert transcript.text == "Hello there."
+
+
+async def test_a_patient_request_waits_in_a_full_queue(live: Live, recording: Path) -> None:
+    live.current = changed(live.current, "limits", waiting=1)
+    async with running(live, slots=1) as service:
+        held = [
+            asyncio.create_task(service.process(Request(audio=recording, prompt="wait"))) for _ in range(2)
+        ]
+        await until(lambda: service.status().waiting == 1)
+        patient = asyncio.create_task(service.process(Request(audio=recording, patient=True)))
+        await until(lambda: service.status().waiting == 2)
+        for task in held:
+            task.cancel()
+        assert (await patient).text == "Hello there."
+
+
+async def test_requests_for_the_same_file_share_its_decoding(live: Live, tmp_path: Path) -> None:
+    recording = tmp_path / "count.wav"
+    recording.touch()
+    async with running(live) as service:
+        first = asyncio.create_task(service.process(Request(audio=recording, prompt="wait")))
+        await until(lambda: service.status().running == 1 and decodings(recording) == 1)
+        await service.process(Request(audio=recording))
+        assert decodings(recording) == 1
+        first.cancel()
+        await asyncio.wait([first])
+        await service.process(Request(audio=recording))
+        assert decodings(recording) == 2
+
+
+def decodings(recording: Path) -> int:
+    """How often the fake worker has decoded a file; it leaves a line beside it each time."""
+    record = recording.with_suffix(".decodings")
+    return len(record.read_text(encoding="utf-8").splitlines()) if record.exists() else 0
+
+
+async def test_one_who_leaves_does_not_take_the_decoding_from_the_others(live: Live, tmp_path: Path) -> None:
+    recording = tmp_path / "when-told.wav"
+    recording.touch()
+    async with running(live) as service:
+        first = asyncio.create_task(service.process(Request(audio=recording)))
+        await until(lambda: service.status().running == 1)
+        second = asyncio.create_task(service.process(Request(audio=recording)))
+        await until(lambda: service.status().running == 2)
+        first.cancel()
+        await asyncio.wait([first])
+        recording.with_suffix(".told").touch()
+        assert (await second).text == "Hello there."
+
+
+async def test_segments_are_heard_once_although_their_worker_died(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        listener = Ears()
+        transcript = await service.process(Request(audio=recording, prompt="crash-after-segment"), listener)
+        assert [segment.id for segment in listener.segments] == [0]
+        assert transcript.text == "Hello there."
+
+
+async def test_the_tally_counts_what_came_and_what_ended(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        held = asyncio.create_task(service.process(Request(audio=recording, prompt="wait")))
+        await until(lambda: service.active == 1)
+        assert (service.tally.queued, service.tally.processed) == (1, 0)
+        assert service.tally.last_processed_at is None
+        held.cancel()
+        await asyncio.wait([held])
+        await service.process(Request(audio=recording))
+        assert (service.tally.queued, service.tally.processed) == (2, 2)
+        assert service.tally.last_processed_at
+
+
+async def test_a_pair_that_is_not_installed_is_named_with_those_that_are(live: Live) -> None:
+    async with running(live) as service:
+        with pytest.raises(ParameterError, match="'en' to 'fr'; installed are: none"):
+            await service.translate("Hello", "en", "fr")
+
+
+async def test_an_unloaded_model_comes_back_with_the_next_request(live: Live, recording: Path) -> None:
+    async with running(live) as service:
+        # These workers are supervised by the test; what the lane itself does is in test_scheduler.py.
+        assert await service.unload("translate") == []
+        assert service.models() == ("fake",)
+        assert (await service.process(Request(audio=recording))).model == "fake"
