@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -35,7 +35,8 @@ class Exchange:
     dialect: Dialect
     started: float
     """By the monotonic clock."""
-    transcript: Transcript | None = None
+    transcripts: list[Transcript] = field(default_factory=list)
+    """One for each recording that was answered."""
     failure: WhisperdError | None = None
     """What was told in a stream that had begun, and so had its status already."""
 

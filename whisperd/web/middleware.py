@@ -91,11 +91,12 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
     wall_s = time.monotonic() - this.started
     metrics = request.app[METRICS]
     metrics.request_ended(this.dialect.name, outcome, status, wall_s)
-    transcript = this.transcript
-    if transcript:
+    for transcript in this.transcripts:
         metrics.answered(this.dialect.name, transcript)
     level = logging.DEBUG if this.dialect.quiet and status < 500 else logging.INFO
-    audio_s = transcript.duration if transcript else None
+    last = this.transcripts[-1] if this.transcripts else None
+    audio_s = sum(transcript.duration for transcript in this.transcripts) if last else None
+    warnings = dict.fromkeys(notice.code for one in this.transcripts for notice in one.warnings)
     path = request.rel_url.raw_path  # as it was sent: decoded, it could look like more lines of a log
     logger.log(
         level,
@@ -117,8 +118,8 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
             wall_s=round(wall_s, 3),
             audio_s=round(audio_s, 3) if audio_s is not None else None,
             speed=round(audio_s / wall_s, 1) if audio_s else None,
-            model=transcript.model if transcript else None,
-            device=transcript.device if transcript else None,
-            warnings=",".join(notice.code for notice in transcript.warnings) or None if transcript else None,
+            model=last.model if last else None,
+            device=last.device if last else None,
+            warnings=",".join(warnings) or None,
         ),
     )

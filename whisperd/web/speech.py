@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
 from whisperd.errors import ParameterError
+from whisperd.pipeline import Listener
 from whisperd.transcript.languages import LANGUAGES
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
 from whisperd.web.fields import Field, Values, integer, number, plain_name, text
 from whisperd.web.keys import EXCHANGE, SERVICE
+
+T = TypeVar("T")
 
 MAX_SPEAKERS: Final = 50
 
@@ -46,9 +49,13 @@ HINTS: Final = (
 )
 
 
-def speaker_hints(values: Values) -> SpeakerHints:
+def speaker_hints(values: Values, fields: Sequence[Field[int | None]] = HINTS) -> SpeakerHints:
+    """The hints, of fields in the order of HINTS. Raises ParameterError where they contradict each other."""
+    return hints_of(*(values.one(field) for field in fields))
+
+
+def hints_of(exactly: int | None, least: int | None, most: int | None) -> SpeakerHints:
     """The hints. Raises ParameterError where they contradict each other."""
-    exactly, least, most = (values.one(field) for field in HINTS)
     if least is not None and most is not None and least > most:
         raise ParameterError(
             f"min_speakers ({least}) is more than max_speakers ({most})", param="min_speakers"
@@ -72,11 +79,22 @@ def ignored(
     return [Notice("parameter_ignored", f"{name[:60]} has no effect here{instead}") for name in names]
 
 
-async def process(request: web.Request, wanted: Request) -> Transcript:
+def query_values(request: web.Request) -> Values:
+    """The parameters in the query."""
+    return Values({name: request.query.getall(name) for name in request.query})
+
+
+async def process(request: web.Request, wanted: Request, listener: Listener | None = None) -> Transcript:
     """Ask the service, and remember the answer for the log. Raises WhisperdError."""
-    transcript = await request.app[SERVICE].process(wanted)
-    request[EXCHANGE].transcript = transcript
+    transcript = await request.app[SERVICE].process(wanted, listener)
+    request[EXCHANGE].transcripts.append(transcript)
     return transcript
+
+
+async def written(transcript: Transcript, write: Callable[[], T]) -> T:
+    """What `write` makes of the transcript; a large one is written beside the event loop."""
+    size = len(transcript.turns) + sum(1 + len(segment.words) for segment in transcript.segments)
+    return write() if size <= _SMALL else await asyncio.to_thread(write)
 
 
 async def reply(
@@ -86,9 +104,8 @@ async def reply(
     content_type: str = "application/json",
     warnings: Sequence[Notice] = (),
 ) -> web.Response:
-    """What `write` makes of the transcript; a large one is written beside the event loop."""
-    size = len(transcript.turns) + sum(1 + len(segment.words) for segment in transcript.segments)
-    body = write() if size <= _SMALL else await asyncio.to_thread(write)
+    """What `write` makes of the transcript."""
+    body = await written(transcript, write)
     charset = "utf-8" if content_type.startswith("text/") else None
     response = web.Response(body=body, content_type=content_type, charset=charset)
     if warnings:

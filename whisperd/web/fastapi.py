@@ -1,0 +1,64 @@
+"""Errors in FastAPI's shapes, which several of the original servers are made with.
+
+`{"detail": "..."}`, and for a parameter that is wrong status 422 and a list that says which.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from whisperd.errors import MissingFile, MissingParameter, ParameterError, WhisperdError
+from whisperd.web.fields import Field
+
+
+class Wrong(Struct, frozen=True, kw_only=True):
+    """One parameter that is wrong."""
+
+    type: str
+    loc: list[str]
+    """`query` or `body`, and the name."""
+    msg: str
+    input: str | None = None
+    """What was sent in the query."""
+
+
+class Detail(Struct, frozen=True):
+    """What is wrong: a sentence, or with status 422 a list."""
+
+    detail: str | list[Wrong]
+
+
+_TYPES: Final = {"boolean": "bool_parsing", "integer": "int_parsing", "number": "float_parsing"}
+
+
+def renderer(query: Collection[Field[Any]]) -> Callable[[web.Request, WhisperdError], web.Response]:
+    """What renders errors where these parameters are read from the query."""
+    kinds = {field.name: field.kind for field in query}
+
+    def wrong(request: web.Request, error: ParameterError | MissingFile) -> Wrong:
+        name = error.param or ""
+        if isinstance(error, MissingFile):
+            return Wrong(type="missing", loc=["body", name], msg=error.message)
+        kind = (
+            "missing"
+            if isinstance(error, MissingParameter)
+            else _TYPES.get(kinds.get(name, ""), "value_error")
+        )
+        sent = request.query.get(name)
+        in_body = sent is None and request.content_type == "application/json"
+        return Wrong(type=kind, loc=["body" if in_body else "query", name], msg=error.message, input=sent)
+
+    def render(request: web.Request, error: WhisperdError) -> web.Response:
+        if isinstance(error, ParameterError | MissingFile):
+            return reply(Detail([wrong(request, error)]), 422)
+        return reply(Detail(error.message), error.status)
+
+    return render
+
+
+def reply(body: Struct, status: int) -> web.Response:
+    """A body as JSON."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
