@@ -1,23 +1,35 @@
 """faster-whisper behind the worker's interface, on real weights."""
 
+import wave
 from pathlib import Path
 from typing import Any
 
 import av
+import faster_whisper.transcribe
 import pytest
-from recordings import conversation, tone
+from faster_whisper.vad import VadOptions
+from msgspec.structs import replace
+from recordings import CORPUS, conversation, tone
 from running import STATE, models_installed
 
 from whisperd.engine import Cancelled
 from whisperd.engine.decode import Decoder
 from whisperd.engine.transcribe import Transcriber
-from whisperd.errors import OutOfMemory
-from whisperd.protocol import DecodeJob, DecodeSetup, Transcribed, TranscribeJob, TranscribeSetup
+from whisperd.errors import OutOfMemory, ParameterError
+from whisperd.protocol import (
+    SAMPLE_RATE_HZ,
+    DecodeJob,
+    DecodeSetup,
+    Transcribed,
+    TranscribeJob,
+    TranscribeSetup,
+)
+from whisperd.transcript.model import Detection, Segment
 
 pytestmark = pytest.mark.engine
 
 
-def transcriber(model: str, compute_type: str = "int8") -> Transcriber:
+def transcriber(model: str, compute_type: str = "int8", *, vad: bool = True) -> Transcriber:
     models_installed(model)
     return Transcriber(
         TranscribeSetup(
@@ -29,7 +41,7 @@ def transcriber(model: str, compute_type: str = "int8") -> Transcriber:
             concurrency=1,
             threads=1,
             beam_size=5,
-            vad=True,
+            vad=vad,
         )
     )
 
@@ -37,6 +49,11 @@ def transcriber(model: str, compute_type: str = "int8") -> Transcriber:
 @pytest.fixture(scope="module")
 def tiny() -> Transcriber:
     return transcriber("tiny.en")
+
+
+@pytest.fixture(scope="module")
+def base() -> Transcriber:
+    return transcriber("base")
 
 
 def job(source: Path, **options: Any) -> TranscribeJob:
@@ -88,8 +105,32 @@ def test_a_recording_without_speech_has_no_language(tiny: Transcriber, tmp_path:
 
 
 def test_a_cancelled_job_ends_at_the_next_segment(tiny: Transcriber, tmp_path: Path) -> None:
+    made = job(conversation(), directory=tmp_path)
+    heard: list[Segment] = []
+
+    def progress(_: float, segment: Segment | None = None, /) -> None:
+        assert segment
+        heard.append(segment)
+
     with pytest.raises(Cancelled):
-        tiny.run(job(conversation(), directory=tmp_path), lambda *_: None, lambda: True)
+        tiny.run(made, progress, lambda: len(heard) == 2)
+    assert len(heard) == 2
+    with pytest.raises(Cancelled):
+        tiny.run(made, progress, lambda: True)
+    assert len(heard) == 2
+
+
+def test_segments_are_told_of_as_they_are_found(tiny: Transcriber, tmp_path: Path) -> None:
+    told: list[Segment | None] = []
+
+    def progress(_: float, segment: Segment | None = None, /) -> None:
+        told.append(segment)
+
+    result = tiny.run(job(conversation(), directory=tmp_path), progress, lambda: False)
+    assert told == result.segments
+    assert [segment.id for segment in result.segments] == list(range(len(told)))
+    words = [word.start for segment in result.segments for word in segment.words]
+    assert words == sorted(words)
 
 
 def test_out_of_memory_is_tried_once_more_with_empty_caches(
@@ -111,8 +152,7 @@ def test_out_of_memory_is_tried_once_more_with_empty_caches(
         run(tiny, made)
 
 
-def test_a_model_of_many_languages_tells_which_it_hears(tmp_path: Path) -> None:
-    base = transcriber("base")
+def test_a_model_of_many_languages_tells_which_it_hears(base: Transcriber, tmp_path: Path) -> None:
     assert {"en", "de", "fr"} <= set(base.describe().languages)
     result = run(base, job(conversation(), directory=tmp_path))
     assert result.language == "en"
@@ -131,3 +171,130 @@ def test_every_word_lies_inside_the_recording(tiny: Transcriber, tmp_path: Path)
         duration = container.duration / av.time_base
     result = run(tiny, job(conversation(), directory=tmp_path))
     assert all(0 <= word.start <= word.end <= duration for part in result.segments for word in part.words)
+
+
+# ---- languages -----------------------------------------------------------------------------------
+
+
+def english(directory: Path) -> Path:
+    """Some seconds of the conversation."""
+    target = directory / "english.wav"
+    with wave.open(str(conversation()), "rb") as source, wave.open(str(target), "wb") as cut:
+        cut.setparams(source.getparams())
+        source.setpos(13 * source.getframerate())
+        cut.writeframes(source.readframes(5 * source.getframerate()))
+    return target
+
+
+def german(directory: Path) -> TranscribeJob:
+    """The half of a recording of two languages that is in German, to be translated to English."""
+    recording = CORPUS / "speech" / "multilingual.mp3"
+    if not recording.exists():
+        pytest.skip(f"{recording} is absent")
+    made = job(recording, directory=directory, task="translate")
+    audio = Path(made.audio)
+    audio.write_bytes(audio.read_bytes()[30 * SAMPLE_RATE_HZ * 4 :])
+    return replace(made, samples=audio.stat().st_size // 4)
+
+
+def test_a_detected_language_is_one_of_those_that_are_allowed(
+    base: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+    real = faster_whisper.transcribe.get_speech_timestamps
+
+    def searched(*arguments: Any) -> Any:
+        searches.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(faster_whisper.transcribe, "get_speech_timestamps", searched)
+    source = english(tmp_path)
+    free = run(base, job(source, directory=tmp_path))
+    bound = run(base, job(source, directory=tmp_path, languages=["fr", "de"]))
+    among = run(base, job(source, directory=tmp_path, languages=["fr", "en"]))
+    assert free.language_probability
+    assert bound.language_probability
+    assert bound.language in ("fr", "de")
+    assert 0 < bound.language_probability < 0.5 < free.language_probability
+    assert (among.language, among.language_probability) == ("en", free.language_probability)
+    assert len(searches) == 3, "speech is found once for each"
+    assert run(base, job(source, directory=tmp_path)).language == "en", "the next job is free again"
+
+
+def test_a_single_allowed_language_is_not_detected(
+    base: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(faster_whisper.WhisperModel, "detect_language")
+    result = run(base, job(english(tmp_path), directory=tmp_path, languages=["en"]))
+    assert (result.language, result.language_probability) == ("en", 1)
+    assert result.segments
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"language": "fr"}, "language"),
+        ({"language": "xx", "languages": ["en"]}, "language"),
+        ({"languages": ["en", "de"]}, "languages"),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_is_refused(
+    tiny: Transcriber, tmp_path: Path, options: dict[str, Any], param: str
+) -> None:
+    silence = tone(tmp_path / "a.wav", amplitude=0)
+    with pytest.raises(ParameterError, match=r"it knows: en$") as caught:
+        run(tiny, job(silence, directory=tmp_path, **options))
+    assert caught.value.param == param
+
+
+def test_speech_is_translated_to_english(base: Transcriber, tmp_path: Path) -> None:
+    result = run(base, german(tmp_path))
+    assert result.language == "de"
+    text = " ".join(segment.text for segment in result.segments).lower()
+    assert "the right to use the software" in text
+    assert " und " not in text
+    words = [word.text for segment in result.segments for word in segment.words]
+    assert "".join(words) == "".join(segment.text for segment in result.segments)
+
+
+# ---- how speech is found -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[VadOptions]:
+    """How speech was looked for, each time; none is found."""
+    asked: list[VadOptions] = []
+
+    def searched(_: Any, options: VadOptions) -> list[dict[str, int]]:
+        asked.append(options)
+        return []
+
+    monkeypatch.setattr(faster_whisper.transcribe, "get_speech_timestamps", searched)
+    return asked
+
+
+def test_speech_is_told_from_silence_as_the_job_says(
+    tiny: Transcriber, tmp_path: Path, searches: list[VadOptions]
+) -> None:
+    detections = (
+        Detection(),
+        Detection(threshold=0.3),
+        Detection(threshold=0.0, min_silence_ms=0, padding_ms=0),
+    )
+    for detection in detections:
+        run(tiny, job(english(tmp_path), directory=tmp_path, detection=detection))
+    assert searches == [
+        VadOptions(),
+        VadOptions(threshold=0.3),
+        VadOptions(threshold=0.0, min_silence_duration_ms=0, speech_pad_ms=0),
+    ]
+
+
+def test_asking_for_a_kind_of_detection_turns_detection_on(
+    tmp_path: Path, searches: list[VadOptions]
+) -> None:
+    engine = transcriber("tiny.en", vad=False)
+    assert run(engine, job(english(tmp_path), directory=tmp_path)).segments
+    assert searches == []
+    run(engine, job(english(tmp_path), directory=tmp_path, detection=Detection(padding_ms=100)))
+    assert searches == [VadOptions(speech_pad_ms=100)]

@@ -3,7 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from faster_whisper import WhisperModel
 
 from whisperd.cuda.mapped import own_libraries
 from whisperd.engine import Cancelled, Progress
-from whisperd.errors import OutOfMemory
+from whisperd.errors import OutOfMemory, ParameterError
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
     Ready,
@@ -19,7 +19,8 @@ from whisperd.protocol import (
     TranscribeJob,
     TranscribeSetup,
 )
-from whisperd.transcript.model import Segment, Word
+from whisperd.transcript.align import in_order
+from whisperd.transcript.model import Detection, Segment, Word
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,14 @@ class Transcriber:
         )
 
     def run(self, job: TranscribeJob, progress: Progress, cancelled: Callable[[], bool]) -> Transcribed:
-        """Transcribe one decoded recording. Raises OutOfMemory."""
+        """Transcribe one decoded recording. Raises Cancelled, OutOfMemory, or ParameterError for a language
+        that the model doesn't know.
+
+        A language that is detected is the most probable of `job.languages`. Segments are told of as they are
+        found, numbered from 0, with times in order and inside the recording. Asking for a kind of detection
+        turns detection on.
+        """
+        self._check_languages(job)
         if not job.samples:
             return Transcribed(None, None, [])
         audio = np.memmap(job.audio, np.float32, mode="r", shape=(job.samples,))
@@ -83,28 +91,39 @@ class Transcriber:
         progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Transcribed:
-        found, info = self._model.transcribe(
+        language = job.language or (job.languages[0] if len(job.languages) == 1 else None)
+        model = _Choosing(self._model, job.languages) if job.languages else self._model
+        found, info = model.transcribe(
             audio,
             task=job.task,
-            language=job.language,
+            language=language,
             beam_size=job.beam_size or self._setup.beam_size,
             temperature=job.temperature or TEMPERATURES,
             initial_prompt=job.prompt,
             hotwords=job.hotwords,
             word_timestamps=job.words,
-            vad_filter=self._setup.vad,
+            vad_filter=self._setup.vad or job.detection != Detection(),
+            vad_parameters=_vad_parameters(job.detection),
         )
-        duration = job.samples / SAMPLE_RATE_HZ
         segments = []
-        for number, each in enumerate(found):
-            if cancelled():
-                raise Cancelled
-            segments.append(_segment(number, each, duration))
-            progress(segments[-1].end, segments[-1])
-        if not segments and job.language is None:
+        for segment in _segments(_until(cancelled, found), job.samples / SAMPLE_RATE_HZ):
+            segments.append(segment)
+            progress(segment.end, segment)
+        if not segments and language is None:
             # What the detector says of a recording without speech means nothing.
             return Transcribed(None, None, [])
         return Transcribed(info.language, float(info.language_probability), segments)
+
+    def _check_languages(self, job: TranscribeJob) -> None:
+        known = self._model.supported_languages
+        param, asked = ("language", [job.language]) if job.language else ("languages", job.languages)
+        for code in asked:
+            if code not in known:
+                raise ParameterError(
+                    f"the model {self._setup.model} does not know the language {code!r}; "
+                    f"it knows: {', '.join(sorted(known))}",
+                    param=param,
+                )
 
     def _free_caches(self) -> None:
         gc.collect()
@@ -112,8 +131,50 @@ class Transcriber:
         self._model.model.load_model()
 
 
+class _Choosing(WhisperModel):  # type: ignore[misc]  # faster-whisper's types are not read
+    """A loaded model that hears no languages but some."""
+
+    def __init__(self, loaded: WhisperModel, languages: Collection[str]) -> None:
+        self.__dict__.update(loaded.__dict__)
+        self._languages = languages
+
+    def detect_language(self, *arguments: Any, **options: Any) -> tuple[str, float, list[tuple[str, float]]]:
+        """The most probable of the languages, its probability among all that there are, and all of those."""
+        *_, probabilities = super().detect_language(*arguments, **options)
+        language, probability = max(
+            (each for each in probabilities if each[0] in self._languages), key=lambda each: each[1]
+        )
+        return language, probability, probabilities
+
+
+def _vad_parameters(detection: Detection) -> dict[str, float]:
+    """What is wanted of Silero VAD other than faster-whisper would."""
+    wanted = {
+        "threshold": detection.threshold,
+        "min_silence_duration_ms": detection.min_silence_ms,
+        "speech_pad_ms": detection.padding_ms,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _until(cancelled: Callable[[], bool], found: Iterable[Any]) -> Iterator[Any]:
+    """What is found, until nobody waits for it: asked before each, for finding it is what costs."""
+    finding = iter(found)
+    while not cancelled():
+        if (each := next(finding, None)) is None:
+            return
+        yield each
+    raise Cancelled
+
+
+def _segments(found: Iterable[Any], duration: float) -> Iterator[Segment]:
+    """faster-whisper's segments as ours: none empty, times in order and inside the recording."""
+    spoken = (each for each in found if each.text.strip())
+    return in_order(_segment(number, each, duration) for number, each in enumerate(spoken))
+
+
 def _segment(number: int, found: Any, duration: float) -> Segment:
-    """faster-whisper's segment as ours, inside the recording."""
+    """faster-whisper's segment as ours, with its times inside the recording."""
 
     def inside(seconds: float) -> float:
         return round(min(max(float(seconds), 0.0), duration), 3)
@@ -126,7 +187,7 @@ def _segment(number: int, found: Any, duration: float) -> Segment:
         id=number,
         # The words' own times are finer than the segment's, which come from Whisper's timestamp tokens.
         start=words[0].start if words else inside(found.start),
-        end=words[-1].end if words else inside(found.end),
+        end=max(word.end for word in words) if words else inside(found.end),
         text=found.text,
         words=words,
         seek=found.seek,

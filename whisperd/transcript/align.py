@@ -15,7 +15,7 @@ def align(segments: Sequence[Segment], diarization: Diarization) -> list[Segment
     one; the earlier speaker wins a tie. A segment without words is labelled as if it were one word. Times
     come out in order, as `in_order` makes them. Without turns the segments keep their speakers.
     """
-    ordered = in_order(segments)
+    ordered = list(in_order(segments))
     turns = sorted(diarization.exclusive, key=lambda turn: turn.start)
     if not turns:
         return ordered
@@ -25,9 +25,8 @@ def align(segments: Sequence[Segment], diarization: Diarization) -> list[Segment
     return [replace(piece, id=number) for number, piece in enumerate(pieces)]
 
 
-def in_order(segments: Sequence[Segment]) -> list[Segment]:
-    """The same segments with times that can be relied on: start <= end, and starts never go back."""
-    ordered = []
+def in_order(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The same segments, as they come, with times that can be relied on: start <= end, no start goes back."""
     segment_floor = word_floor = 0.0
     for segment in segments:
         words = []
@@ -41,9 +40,9 @@ def in_order(segments: Sequence[Segment]) -> list[Segment]:
         if not words:
             # It stands in for a word that was not timed.
             word_floor = start = max(start, word_floor)
-        ordered.append(replace(segment, start=start, end=max(segment.end, start), words=words))
+        end = max(segment.end, start, *(word.end for word in words))
+        yield replace(segment, start=start, end=end, words=words)
         segment_floor = start
-    return ordered
 
 
 def _spans(segment: Segment) -> Sequence[Word | Segment]:
