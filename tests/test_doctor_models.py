@@ -130,3 +130,14 @@ def test_a_gated_pipeline_that_the_hub_gives_is_merely_not_installed(
     monkeypatch.setattr("whisperd.models.hub.fetch", lambda *_: None)
     finding = model_findings(changed(config, "diarize", model=GATED))[1]
     assert (finding.state, finding.detail) == ("failure", "not installed")
+
+
+def test_models_that_only_some_requests_need_are_checked_too(config: Config, tmp_path: Path) -> None:
+    mine = by_hand(tmp_path, "mine")
+    config = changed(config, "transcribe", model=mine, models=("small", mine), translate_model="medium")
+    found = model_findings(config)
+    assert {finding.name: finding.state for finding in found if finding.name != "model diarization"} == {
+        f"model {mine}": "ok",
+        "model small": "failure",
+        "model medium": "failure",
+    }

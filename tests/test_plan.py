@@ -9,7 +9,8 @@ from whisperd.config.schema import Config
 from whisperd.cuda.facts import Device, Facts, Obstacle
 from whisperd.errors import StartError
 from whisperd.plan import Plan, plan
-from whisperd.protocol import DecodeSetup, DiarizeSetup, TranscribeSetup
+from whisperd.protocol import DecodeSetup, DiarizeSetup, TranscribeSetup, TranslateSetup
+from whisperd.scheduler import Role
 
 NO_GPU = Facts(obstacle=Obstacle("no card", "Buy one"))
 GPU = Facts(
@@ -101,3 +102,45 @@ def test_a_damaged_model_is_named_with_its_damage(by_hand: Config, tmp_path: Pat
 def test_a_gpu_that_was_asked_for_and_cannot_be_had_is_no_reason_to_use_the_cpu(by_hand: Config) -> None:
     with pytest.raises(StartError, match="no card"):
         planned(changed(by_hand, "transcribe", device="cuda"))
+
+
+# ---- on demand -----------------------------------------------------------------------------------
+
+
+def test_a_model_that_a_request_names_runs_where_the_main_one_does(by_hand: Config, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    role = Role("transcribe", str(tmp_path / "other"))
+    on_card = planned(by_hand, GPU).on_demand(role)
+    assert isinstance(on_card.setup, TranscribeSetup)
+    assert (on_card.setup.device, on_card.setup.compute_type) == ("cuda", "float16")
+    assert "LD_LIBRARY_PATH" in on_card.environment
+    on_cpu = planned(by_hand, GPU).on_demand(role._replace(device="cpu"))
+    assert isinstance(on_cpu.setup, TranscribeSetup)
+    assert (on_cpu.setup.device, on_cpu.setup.compute_type) == ("cpu", "int8")
+    assert "LD_LIBRARY_PATH" not in on_cpu.environment
+
+
+def test_a_larger_model_needs_more_memory(by_hand: Config) -> None:
+    def need_bytes(weights: int) -> int:
+        model = by_hand.paths.state / "models" / f"of-{weights}"
+        model.mkdir(parents=True)
+        (model / "model.bin").write_bytes(bytes(weights))
+        return planned(by_hand).on_demand(Role("transcribe", str(model))).need_bytes
+
+    assert need_bytes(2_000_000) - need_bytes(1_000_000) == 800_000  # int8, and what it computes with
+
+
+def test_text_is_translated_on_the_cpu(by_hand: Config) -> None:
+    (by_hand.paths.state / "models" / "opus-mt-xx-yy").mkdir(parents=True)
+    made = planned(by_hand, GPU).on_demand(Role("translate", "opus-mt-xx-yy"))
+    assert isinstance(made.setup, TranslateSetup)
+    assert (made.setup.model, made.setup.device, made.slots) == ("opus-mt-xx-yy", "cpu", 1)
+
+
+def test_models_that_requests_would_need_are_missed_aloud(by_hand: Config) -> None:
+    config = changed(by_hand, "transcribe", models=("small",), translate_model="medium")
+    notes = [note for note in planned(config).serving.notes if note.code == "model_missing"]
+    assert [note.message.partition(",")[0] for note in notes] == [
+        "transcribe.models names small",
+        "transcribe.translate_model names medium",
+    ]

@@ -25,6 +25,7 @@ from whisperd.models.store import Store
 from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup, TranslateSetup
 from whisperd.scheduler import Role
 from whisperd.service import Serving
+from whisperd.transcript.model import Notice
 
 CACHE: Final = "cache"
 """Under the state directory: what workers keep from start to start."""
@@ -95,8 +96,24 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
             compute_type=choice.compute_type,
             diarization=config.diarize.model if diarization else None,
             diarization_device=diarization.label if diarization else None,
-            notes=choice.notes + (diarization.notes if diarization else ()),
+            notes=choice.notes + (diarization.notes if diarization else ()) + _missing(config, store),
         ),
+    )
+
+
+def _missing(config: Config, store: Store) -> tuple[Notice, ...]:
+    """Models that requests would need and that are not there; the service can start without them."""
+    wanted = config.transcribe
+    names = {"transcribe.models": () if wanted.models == "installed" else wanted.models}
+    if wanted.translate_model != "none":
+        names["transcribe.translate_model"] = (wanted.translate_model,)
+    return tuple(
+        Notice(
+            "model_missing", f"{option} names {name}, which is not installed; run: {store.pull_command(name)}"
+        )
+        for option, models in names.items()
+        for name in models
+        if store.path(name) is None
     )
 
 

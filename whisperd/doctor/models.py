@@ -17,11 +17,16 @@ from whisperd.plan import choose_model
 
 
 def check_models(machine: Machine) -> Iterator[Finding]:
-    """Each model that the daemon would load."""
+    """Each model that the daemon would load, at its start or at a request."""
+    wanted = machine.config.transcribe
     names = [_transcription(machine)]
     if machine.config.diarize.enabled:
         names.append(machine.config.diarize.model)
-    for name in names:
+    if wanted.models != "installed":
+        names += wanted.models
+    if wanted.translate_model != "none":
+        names.append(wanted.translate_model)
+    for name in dict.fromkeys(names):
         try:
             yield _check(machine, name)
         except ModelFilesError as error:
