@@ -7,6 +7,7 @@ import pytest
 from whisperd.errors import UnknownModel
 from whisperd.models import catalogue
 from whisperd.models.sources import File, HubSource, Model, Source
+from whisperd.transcript.pairs import pair_of
 
 EVERY_SOURCE = [
     pytest.param(model, source, id=f"{model.name}-{number}")
@@ -35,6 +36,9 @@ def test_every_source_gives_all_that_its_kind_of_model_is_loaded_from(model: Mod
     if model.kind == "whisper":
         assert files >= {"model.bin", "config.json", "tokenizer.json"}
         assert files & {"vocabulary.json", "vocabulary.txt"}
+    elif model.kind == "translation":
+        assert files > {"model.bin", "config.json", "source.spm", "target.spm"}
+        assert files & {"shared_vocabulary.json", "shared_vocabulary.txt"}
     elif model.name == "diarization":
         assert files == {"segmentation/pytorch_model.bin", "embedding/campplus_cn_en_common.pt"}
     else:
@@ -57,6 +61,28 @@ def test_whisper_models_come_from_the_repositories_that_faster_whisper_names() -
             assert repositories == [utils._MODELS[model.name]]
             for alias in model.aliases:
                 assert utils._MODELS[alias] == utils._MODELS[model.name]
+
+
+def test_translation_goes_both_ways_and_each_model_is_named_for_its_pair() -> None:
+    models = [model for model in catalogue.CATALOGUE if model.kind == "translation"]
+    pairs = {pair_of(model.name) for model in models}
+    assert pairs == {pair for other in ("de", "es", "fr") for pair in (("en", other), (other, "en"))}
+    assert catalogue.get("opus-mt-en-fr").languages == "English to French"
+
+
+def test_both_directions_of_a_pair_share_their_sentencepiece_models() -> None:
+    def pin(model: str, side: str) -> str:
+        (found,) = {
+            file.sha256
+            for source in catalogue.get(model).sources
+            for file in source.files
+            if file.path == f"{side}.spm"
+        }
+        return found
+
+    for other in ("de", "es", "fr"):
+        assert pin(f"opus-mt-en-{other}", "source") == pin(f"opus-mt-{other}-en", "target")
+        assert pin(f"opus-mt-en-{other}", "target") == pin(f"opus-mt-{other}-en", "source")
 
 
 def test_repositories_are_pinned_to_a_commit() -> None:

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 ModelKind = Literal["whisper", "diarization", "translation"]
 
+Pin = tuple[int, str]
+"""Size and SHA-256 of a file."""
+
 
 class File(Struct, frozen=True):
     """A file of an installed model; `path` is relative to the model's directory."""
@@ -98,7 +101,7 @@ class Model(Struct, frozen=True, kw_only=True):
 
     @property
     def weights_bytes(self) -> int:
-        """The weights as they are stored: float16 for a Whisper model, float32 for a diarization pipeline."""
+        """The weights as they are stored: a Whisper model's in float16, a diarization pipeline's in float32."""
         return sum(file.size for file in self.sources[0].files if file.path.endswith((".bin", ".pt")))
 
     @property
