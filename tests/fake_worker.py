@@ -28,6 +28,9 @@ from whisperd.protocol import (
     DecodeSetup,
     Diarized,
     DiarizeJob,
+    Encoded,
+    MixJob,
+    PadJob,
     Ready,
     Setup,
     Transcribed,
@@ -57,6 +60,15 @@ class FakeEngine:
             case DecodeJob():
                 behave(Path(job.source).stem, Path(job.source), progress, cancelled)
                 return Decoded(10 * SAMPLE_RATE_HZ, "wav", "pcm_s16le", 16_000, 1)
+            case PadJob():
+                behave(Path(job.source).stem, Path(job.source), progress, cancelled)
+                Path(job.target).write_bytes(b"padded")
+                return Encoded(job.silence_s + 10.0)
+            case MixJob():
+                for source in job.sources:
+                    behave(Path(source).stem, Path(source), progress, cancelled)
+                Path(job.target).write_bytes(b"mixed")
+                return Encoded(max(job.delays_s) + 10.0)
             case TranscribeJob():
                 behave(job.prompt or "ok", Path(job.audio), progress, cancelled)
                 return Transcribed("en", 1.0, [SEGMENT])

@@ -31,9 +31,15 @@ def conversation() -> Path:
 
 
 def tone(
-    path: Path, *, seconds: float = 1.0, rate_hz: int = 16_000, channels: int = 1, amplitude: float = 0.3
+    path: Path,
+    *,
+    seconds: float = 1.0,
+    rate_hz: int = 16_000,
+    channels: int = 1,
+    amplitude: float = 0.3,
+    frequency_hz: float = 440.0,
 ) -> Path:
-    """A WAV file with 440 Hz in each channel; amplitude 0 is silence."""
+    """A WAV file with the same tone in each channel; amplitude 0 is silence."""
     samples = round(seconds * rate_hz)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
@@ -41,7 +47,8 @@ def tone(
         file.setframerate(rate_hz)
         for start in range(0, samples, rate_hz):
             block = range(start, min(start + rate_hz, samples))
-            values = [round(32_767 * amplitude * math.sin(2 * math.pi * 440 * n / rate_hz)) for n in block]
+            turns = [2 * math.pi * frequency_hz * n / rate_hz for n in block]
+            values = [round(32_767 * amplitude * math.sin(turn)) for turn in turns]
             file.writeframes(b"".join(struct.pack("<h", value) * channels for value in values))
     return path
 

@@ -69,6 +69,26 @@ def test_every_container_that_is_named_is_decoded_whatever_the_file_is_called(
     assert not decoded.truncated
 
 
+def test_a_recording_that_is_16_khz_mono_float_already_is_taken_as_it_is(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.wav"), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=16_000, layout="mono")
+        ramp = np.linspace(-1, 1, 16_000, dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(ramp[None, :], format="flt", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    decoded, samples = decode(tmp_path / "a.wav")
+    assert decoded.samples == 16_000
+    np.testing.assert_array_equal(samples, ramp)
+
+
+def test_a_recording_whose_rate_changes_on_the_way_is_decoded_to_its_end(tmp_path: Path) -> None:
+    parts = [encoded(tmp_path / f"{rate}.aac", "aac", seconds=2, rate_hz=rate) for rate in (48_000, 32_000)]
+    (tmp_path / "a.aac").write_bytes(b"".join(part.read_bytes() for part in parts))
+    decoded, samples = decode(tmp_path / "a.aac")
+    assert decoded.samples == pytest.approx(4 * 16_000, rel=0.05)
+    assert frequency_hz(samples[-24_000:]) == pytest.approx(440, abs=2)
+
+
 def test_the_sound_of_a_video_is_decoded(tmp_path: Path) -> None:
     _, samples = decode(encoded(tmp_path / "a.mp4", "aac", picture=True))
     assert frequency_hz(samples) == pytest.approx(440, abs=2)

@@ -39,9 +39,9 @@ def _load(setup: protocol.Setup) -> Engine:
     """Import only what this kind needs: torch alone costs seconds and half a gigabyte."""
     match setup:
         case protocol.DecodeSetup():
-            from whisperd.engine.decode import Decoder
+            from whisperd.engine.recordings import Recordings
 
-            return Decoder(setup)
+            return Recordings(setup)
         case protocol.TranscribeSetup():
             from whisperd.engine.transcribe import Transcriber
 

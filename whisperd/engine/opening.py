@@ -1,0 +1,158 @@
+"""Recordings opened for reading, by PyAV (which carries its own FFmpeg).
+
+The bytes come from anyone. Only the demuxers named here may look at them: FFmpeg has others that open
+further files or addresses which a recording names (`ffconcat`, SDP, HLS).
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import av
+import av.error
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+
+from whisperd.engine import Cancelled
+from whisperd.errors import MediaError, TooLong
+
+CONTAINERS: Final = {
+    "wav": "wav,w64",
+    "mp3": "mp3",
+    "flac": "flac",
+    "ogg/opus": "ogg",
+    "mp4/m4a/mov": "mov,mp4,m4a,3gp,3g2,mj2",
+    "webm/mkv": "matroska,webm",
+    "aac": "aac",
+    "aiff": "aiff",
+    "caf": "caf",
+    "amr": "amr,amrnb,amrwb",
+    "au": "au",
+    "avi": "avi",
+    "mpeg-ts": "mpegts",
+    "asf/wma": "asf",
+}
+
+_OPTIONS: Final = {
+    "format_whitelist": ",".join(CONTAINERS.values()),
+    "protocol_whitelist": "file",
+}
+
+
+class Recording:
+    """The best audio stream of an open file."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: av.AudioStream,
+        max_duration_s: float,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._max_duration_s = max_duration_s
+        self._cancelled = cancelled
+        self.broken = False
+        """Some packets could not be decoded, or the file ended in the middle of one."""
+        if self.declared_s > max_duration_s:
+            raise self._too_long()
+
+    @property
+    def container(self) -> str:
+        """FFmpeg's name for the container."""
+        return str(self._container.format.name)
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name for the codec."""
+        return str(self._stream.codec_context.name)
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second, by the header; 0 where it doesn't say."""
+        return self._stream.codec_context.sample_rate or 0
+
+    @property
+    def channels(self) -> int:
+        """Channels, by the header; 0 where it doesn't say."""
+        return self._stream.codec_context.channels or 0
+
+    @property
+    def declared_s(self) -> float:
+        """Seconds, by the header; 0 where it doesn't say."""
+        return self._container.duration / av.time_base if self._container.duration else 0.0
+
+    def resampled(self, *, sample_format: str, layout: str, rate_hz: int) -> Iterator[av.AudioFrame]:
+        """The sound, from first to last, over whatever is broken in it.
+
+        Raises MediaError, TooLong, Cancelled.
+        """
+        # Each part of a chained OGG may have a rate of its own.
+        for _, frames in itertools.groupby(self._frames(), key=_shape):
+            resampler = AudioResampler(sample_format, layout, rate_hz)
+            for frame in frames:
+                yield from resampler.resample(frame)
+            # A resampler that had nothing to do gives back the None that it is handed.
+            yield from filter(None, resampler.resample(None))
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        seconds = 0.0
+        packets = self._container.demux(self._stream)
+        while True:
+            if self._cancelled():
+                raise Cancelled
+            try:
+                decoded = next(packets).decode()
+            except StopIteration:
+                break
+            except (av.error.InvalidDataError, av.error.EOFError):
+                # One bad packet must not cost the rest of the recording; the reply says so.
+                self.broken = True
+                continue
+            except av.error.FFmpegError as error:
+                raise _not_decodable() from error
+            for frame in decoded:
+                seconds += frame.samples / frame.sample_rate
+                if seconds > self._max_duration_s:
+                    raise self._too_long()
+                # Timestamps may jump; the recording is what was decoded, one frame after the other.
+                frame.pts = None
+                yield frame
+        if not seconds:
+            raise MediaError("the file holds no sound: not one frame of it could be decoded")
+
+    def _too_long(self) -> TooLong:
+        return TooLong(
+            f"the recording is longer than the {self._max_duration_s:g} seconds that this server takes"
+        )
+
+
+@contextlib.contextmanager
+def opened(
+    path: str,
+    *,
+    max_duration_s: float,
+    cancelled: Callable[[], bool],
+    without_audio: str = "the file has no sound: none of its streams is audio",
+) -> Iterator[Recording]:
+    """Open a file, whatever its name. Raises MediaError, with `without_audio` as its words, or TooLong."""
+    try:
+        container = av.open(path, options=_OPTIONS, metadata_errors="ignore")
+    except av.error.FFmpegError as error:
+        raise _not_decodable() from error
+    with container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise MediaError(without_audio)
+        yield Recording(container, stream, max_duration_s, cancelled)
+
+
+def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """What a resampler has to know of its input."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _not_decodable() -> MediaError:
+    return MediaError(f"the file is not a recording that can be decoded; these are: {', '.join(CONTAINERS)}")
