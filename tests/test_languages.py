@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisperd.transcript.languages import LANGUAGES
+from whisperd.transcript.languages import LANGUAGES, OTHER_CODES, code_of
 
 
 def test_the_codes_are_those_that_faster_whisper_takes() -> None:
@@ -20,3 +20,29 @@ def test_the_codes_are_those_that_faster_whisper_takes() -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_LANGUAGE_CODES"
     )
     assert set(codes) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("en", "en"),
+        ("EN", "en"),
+        ("Cantonese", "yue"),
+        ("cmn", "zh"),
+        ("nb", "no"),
+        ("jv", "jw"),
+        ("pes", "fa"),
+    ],
+)
+def test_a_language_goes_by_name_and_by_the_codes_of_other_systems(said: str, code: str) -> None:
+    assert code_of(said) == code
+
+
+@pytest.mark.parametrize("said", ["", "klingon", "english (us)", "ga"])
+def test_what_whisper_does_not_know_has_no_code(said: str) -> None:
+    assert code_of(said) is None
+
+
+def test_other_systems_codes_stand_for_languages_that_are_there() -> None:
+    assert set(OTHER_CODES.values()) <= set(LANGUAGES)
+    assert not set(OTHER_CODES) & set(LANGUAGES)

@@ -106,3 +106,27 @@ LANGUAGES: Final[Mapping[str, str]] = {
     "zh": "chinese",
 }
 """Whisper's code to the English name that goes with it."""
+
+OTHER_CODES: Final[Mapping[str, str]] = {
+    "ary": "ar",
+    "arz": "ar",
+    "cmn": "zh",
+    "fil": "tl",
+    "iw": "he",
+    "jv": "jw",
+    "khk": "mn",
+    "nb": "no",
+    "nob": "no",
+    "pbt": "ps",
+    "pes": "fa",
+}
+"""Codes of the same languages, or of the varieties that are mostly spoken, to Whisper's."""
+
+_BY_NAME: Final = {name: code for code, name in LANGUAGES.items()}
+
+
+def code_of(language: str) -> str | None:
+    """Whisper's code for a language, which goes by a code or by its English name; None for another one."""
+    language = language.lower()
+    code = _BY_NAME.get(language) or OTHER_CODES.get(language, language)
+    return code if code in LANGUAGES else None

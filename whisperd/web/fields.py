@@ -53,7 +53,13 @@ class Values:
     """The parameters of one request. An empty text counts as not sent."""
 
     def __init__(self, sent: Mapping[str, Sequence[str]]) -> None:
-        self._sent = {plain_name(name): texts for name, texts in sent.items()}
+        self._sent: dict[str, list[str]] = {}
+        self._parts: dict[str, dict[str, str]] = {}
+        for name, texts in sent.items():
+            plain = plain_name(name)
+            self._sent.setdefault(plain, []).extend(texts)
+            if (key := name[len(plain) :].strip("[]")) and texts:
+                self._parts.setdefault(plain, {})[key] = texts[-1]
 
     def one(self, field: Field[T]) -> T:
         """The value, or the field's default. Raises ParameterError."""
@@ -63,6 +69,10 @@ class Values:
     def every(self, field: Field[T]) -> list[T]:
         """All the values of a field, in the order they were sent. Raises ParameterError."""
         return [_read(field, text) for text in self._sent.get(plain_name(field.name), ()) if text]
+
+    def parts(self, field: Field[Any]) -> Mapping[str, str]:
+        """The texts of a field that was sent as an object, `x[key]`, by their keys."""
+        return self._parts.get(plain_name(field.name), {})
 
     def __contains__(self, field: Field[Any]) -> bool:
         return plain_name(field.name) in self._sent
@@ -131,30 +141,34 @@ def choice(
     )
 
 
-def flag(name: str, doc: str) -> Field[bool]:
-    """Yes or no; no when not sent."""
+def flag(name: str, doc: str, *, default: bool = False) -> Field[bool]:
+    """Yes or no."""
 
     def parse(value: str) -> bool:
         if (found := _FLAGS.get(value.lower())) is None:
             raise ValueError("true or false")
         return found
 
-    return Field(name=name, doc=doc, kind="boolean", parse=parse, default=False, schema={"default": False})
+    return Field(
+        name=name, doc=doc, kind="boolean", parse=parse, default=default, schema={"default": default}
+    )
 
 
-def number(name: str, doc: str, *, minimum: float, maximum: float) -> Field[float | None]:
+def number(name: str, doc: str, *, minimum: float, maximum: float | None = None) -> Field[float | None]:
     """A number in a range; None when not sent."""
+    allowed = f"a number from {minimum:g} " + ("on" if maximum is None else f"to {maximum:g}")
+    highest = math.inf if maximum is None else maximum
 
     def parse(value: str) -> float:
         try:
             found = float(value)
         except ValueError:
             found = math.nan
-        if not minimum <= found <= maximum:
-            raise ValueError(f"a number from {minimum:g} to {maximum:g}")
+        if not (minimum <= found <= highest and math.isfinite(found)):
+            raise ValueError(allowed)
         return found
 
-    schema = {"minimum": minimum, "maximum": maximum}
+    schema = {"minimum": minimum} if maximum is None else {"minimum": minimum, "maximum": maximum}
     return Field(name=name, doc=doc, kind="number", parse=parse, default=None, schema=schema)
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from whisperd.errors import ParameterError
 from whisperd.pipeline import Listener
-from whisperd.transcript.languages import LANGUAGES
+from whisperd.transcript.languages import LANGUAGES, code_of
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
 from whisperd.web.fields import Field, Values, integer, number, plain_name, text
 from whisperd.web.keys import EXCHANGE, SERVICE
@@ -20,17 +20,13 @@ MAX_SPEAKERS: Final = 50
 _SMALL: Final = 2_000
 """Words, segments and turns that are written in about a millisecond: others may wait that long."""
 
-_CODES: Final = {name: code for code, name in LANGUAGES.items()}
 
-
-def _language(value: str) -> str | None:
-    value = value.lower()
-    if value == "auto":
-        return value
-    code = _CODES.get(value, value)
-    if code not in LANGUAGES:
-        raise ValueError(f"auto or a language, by code or English name: {', '.join(LANGUAGES)}")
-    return code
+def _language(value: str) -> str:
+    if value.lower() == "auto":
+        return "auto"
+    if code := code_of(value):
+        return code
+    raise ValueError(f"auto or a language, by code or English name: {', '.join(LANGUAGES)}")
 
 
 LANGUAGE: Final = text(
@@ -77,6 +73,11 @@ def ignored(
     names = [field.name for field in unheard if field in values]
     names += sorted(values.names() - {plain_name(field.name) for field in known})
     return [Notice("parameter_ignored", f"{name[:60]} has no effect here{instead}") for name in names]
+
+
+def misplaced(form: Values) -> list[Notice]:
+    """A notice for each field of a form where options are read from the query alone."""
+    return ignored(form, known=(), instead="; send it in the query")
 
 
 def query_values(request: web.Request) -> Values:

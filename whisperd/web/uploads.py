@@ -150,7 +150,7 @@ class _Reading:
                     param=name,
                 )
             else:
-                sent.setdefault(plain_name(name), []).extend(await self._values(part, name))
+                sent.setdefault(name, []).extend(await self._values(part, name))
         return Form(Values(sent), tuple(self._uploads), tuple(self._many))
 
     def _check_file(self, name: str) -> None:
