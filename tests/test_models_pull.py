@@ -13,7 +13,8 @@ import pytest
 from pulls import Listener, index_source, model, write_wheels
 
 from whisperd.errors import ModelFilesError
-from whisperd.models.pull import pull, remove
+from whisperd.models.install import remove
+from whisperd.models.pull import pull
 from whisperd.models.sources import Model
 from whisperd.models.store import Store
 

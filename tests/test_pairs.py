@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperd.transcript.pairs import model_name, pair_of
+from whisperd.transcript.pairs import describe, model_name, pair_of
 
 
 def test_a_pair_and_its_models_name_say_the_same() -> None:
@@ -24,3 +24,8 @@ def test_a_pair_and_its_models_name_say_the_same() -> None:
 )
 def test_other_names_are_for_no_pair(name: str) -> None:
     assert pair_of(name) is None
+
+
+def test_a_pair_is_described_by_the_names_of_its_languages() -> None:
+    assert describe(("en", "fr")) == "English to French"
+    assert describe(("ht", "xx")) == "Haitian Creole to Xx"

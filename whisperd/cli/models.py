@@ -1,9 +1,10 @@
-"""`whisperd models`: list, pull, verify and remove models."""
+"""`whisperd models`: list, pull, add, verify and remove models."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from whisperd.models import catalogue
 from whisperd.models.owner import act_as_owner
 from whisperd.models.sources import HubSource, Model
 from whisperd.models.store import Installed, Store, read_manifest
+from whisperd.transcript.pairs import describe, pair_of
 
 _INTERRUPTED: Final = 130
 T = TypeVar("T")
@@ -26,8 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `models` and its own sub-commands; each sets `func`."""
     parser = subparsers.add_parser(
         "models",
-        help="list, pull, verify and remove models",
-        description="List, pull, verify and remove models.",
+        help="list, pull, add, verify and remove models",
+        description="List, pull, add, verify and remove models.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -49,6 +51,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     pulling.add_argument("names", nargs="+", metavar="NAME", help="a model that `whisperd models list` shows")
     pulling.add_argument("--force", action="store_true", help="fetch every file anew")
     pulling.set_defaults(func=_pull)
+
+    adding = commands.add_parser(
+        "add",
+        help="install a translation model from a directory",
+        description="Install a translation model from a directory: one that OPUS-MT published, with its "
+        "decoder.yml, which is converted, or one for CTranslate2. Its name says for which languages it is, "
+        "as opus-mt-en-it. Done by root, DIRECTORY has to be readable for the owner of the state directory.",
+    )
+    adding.add_argument("name", metavar="NAME", help="opus-mt-SOURCE-TARGET")
+    adding.add_argument("directory", metavar="DIRECTORY", type=Path, help="where the model is")
+    adding.set_defaults(func=_add)
 
     verifying = commands.add_parser(
         "verify",
@@ -106,7 +119,9 @@ def _in_catalogue(model: Model, installed: Installed | None) -> _Row:
         languages=model.languages,
         licence=model.licence,
         size_bytes=installed.size_bytes if installed else model.size_bytes,
-        sources=tuple("hub" if isinstance(source, HubSource) else "index" for source in model.sources),
+        sources=tuple(
+            dict.fromkeys("hub" if isinstance(source, HubSource) else "index" for source in model.sources)
+        ),
         gated=model.gated,
         installed=installed is not None,
         path=str(installed.path) if installed else None,
@@ -117,9 +132,11 @@ def _in_catalogue(model: Model, installed: Installed | None) -> _Row:
 def _by_hand(installed: Installed) -> _Row:
     """A model that is installed and that the catalogue does not, or no longer, name."""
     manifest = installed.manifest
+    pair = pair_of(installed.name)
     return _Row(
         name=installed.name,
-        kind=manifest.kind if manifest else None,
+        kind=manifest.kind if manifest else "translation" if pair else None,
+        languages=describe(pair) if pair else None,
         licence=manifest.licence if manifest else None,
         size_bytes=installed.size_bytes,
         installed=True,
@@ -162,8 +179,18 @@ def _pull(arguments: argparse.Namespace) -> int:
         return _each(models, lambda model: pull(model, store, progress, force=arguments.force))
 
 
+def _add(arguments: argparse.Namespace) -> int:
+    from whisperd.models.add import add
+
+    store = _store(arguments)
+    directory = arguments.directory.absolute()
+    act_as_owner(store.state)
+    with shown_on(Console()) as progress:
+        return _each([arguments.name], lambda name: add(name, directory, store, progress))
+
+
 def _remove(arguments: argparse.Namespace) -> int:
-    from whisperd.models.pull import remove
+    from whisperd.models.install import remove
 
     store = _store(arguments)
     act_as_owner(store.state)

@@ -14,7 +14,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "show or set options",
     "reload": "have the running daemon read its configuration again",
     "doctor": "find out what keeps a job from running",
-    "models": "list, pull, verify and remove models",
+    "models": "list, pull, add, verify and remove models",
     "transcribe": "send recordings to the daemon, and print what is said in them",
 }
 """Each command and its line in the help. `check-config` lives in `whisperd.cli.check_config`, and so on."""

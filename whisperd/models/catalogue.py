@@ -13,7 +13,6 @@ from whisperd.models.sources import Model
 
 CATALOGUE: Final[tuple[Model, ...]] = (*whisper.MODELS, *diarization.MODELS, *opus_mt.MODELS)
 
-
 _BY_NAME: Final = {name: model for model in CATALOGUE for name in chain((model.name,), model.aliases)}
 
 

@@ -6,8 +6,7 @@ They are conversions to CTranslate2, in float16 where those are pinned, and in i
 from typing import Final
 
 from whisperd.models.sources import File, HubSource, Model, Pin
-from whisperd.transcript.languages import LANGUAGES
-from whisperd.transcript.pairs import Pair, model_name
+from whisperd.transcript.pairs import Pair, describe, model_name
 
 _SENTENCEPIECE: Final[dict[Pair, Pin]] = {
     ("en", "de"): (768_489, "678f2a1177d8389f67b66299762dcc4fc567e89b07e212ba91b0c56daecf47ce"),
@@ -54,11 +53,10 @@ def _float16(pair: Pair, revision: str, weights: Pin, vocabulary: Pin) -> HubSou
 
 
 def _model(pair: Pair, *sources: HubSource, licence: str = "Apache-2.0") -> Model:
-    source, target = pair
     return Model(
         name=model_name(pair),
         kind="translation",
-        languages=f"{LANGUAGES[source].title()} to {LANGUAGES[target].title()}",
+        languages=describe(pair),
         licence=licence,
         sources=sources,
     )

@@ -1,26 +1,21 @@
-"""Installing a model: from the first source that can give it, verified, resumable, and all at once.
+"""Fetching a model from the first source that can give it, verified and resumable.
 
-Under `<state>/models/.partial` each model has a lock file and, while it is not complete, a directory of
-work for each source: what is there and right is not fetched again. One rename makes it an installed model.
+While it is not complete there is a directory of work for each source: what is there and right is not
+fetched again.
 """
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from whisperd.errors import ModelFilesError
 from whisperd.models import hub, index
 from whisperd.models.checksum import matches
+from whisperd.models.install import install, lock, work_directory, writing
 from whisperd.models.progress import Progress
 from whisperd.models.sources import HubSource, Model, Source, SourceUnavailable
-from whisperd.models.store import MANIFEST, Manifest, Store
+from whisperd.models.store import Manifest, Store
 
 _SPARE_BYTES: Final = 100_000_000
 """Left free on the disk, which is not ours alone."""
@@ -31,11 +26,11 @@ def pull(model: Model, store: Store, progress: Progress, *, force: bool = False)
 
     Raises ModelFilesError.
     """
-    with _writing(store), _lock(store, model.name, progress):
+    with writing(store), lock(store, model.name, progress):
         if not force and not store.verify(model.name):
             progress.say(f"{model.name}: already installed, and verified")
             return
-        work = _work(store, model.name)
+        work = work_directory(store, model.name)
         if force and work.exists():
             shutil.rmtree(work)
         reusable = None if force else store.path(model.name)
@@ -48,55 +43,10 @@ def pull(model: Model, store: Store, progress: Progress, *, force: bool = False)
                 progress.say(f"{model.name}: {refusal}")
                 refusals.append(str(refusal))
             else:
-                _install(model, source, files, store)
+                install(files, _manifest(model, source), store)
                 progress.say(f"{model.name}: installed in {store.directory(model.name)}")
                 return
         raise ModelFilesError(f"{model.name} could not be pulled: {'; '.join(refusals)}")
-
-
-def remove(name: str, store: Store, progress: Progress) -> None:
-    """Delete an installed model, and what there is of an unfinished pull. Raises ModelFilesError."""
-    directory = store.directory(name)
-    if directory.parent != store.root:
-        raise ModelFilesError(f"{name} is not one of the installed models")
-    with _writing(store), _lock(store, name, progress):
-        work = _work(store, name)
-        if not directory.is_dir() and not work.is_dir():
-            raise ModelFilesError(f"{name} is not installed")
-        if work.is_dir():
-            shutil.rmtree(work)
-        if directory.is_dir():
-            directory.rename(work)  # gone at once, however long the deleting takes
-            shutil.rmtree(work)
-        progress.say(f"{name}: removed")
-
-
-def _work(store: Store, name: str) -> Path:
-    return store.root / ".partial" / store.directory(name).name
-
-
-@contextmanager
-def _writing(store: Store) -> Iterator[None]:
-    """Turn the disk's refusals into errors for a person."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or store.root
-        raise ModelFilesError(f"can't write {where}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _lock(store: Store, name: str, progress: Progress) -> Iterator[None]:
-    """Keep other processes from this model; wait for one that is at it."""
-    work = _work(store, name)
-    work.parent.mkdir(parents=True, exist_ok=True)
-    with work.with_name(f"{work.name}.lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say(f"{name}: waiting for another process that is at it")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _collect(source: Source, work: Path, installed: Path | None, progress: Progress) -> Path:
@@ -138,9 +88,8 @@ def _check_space(missing: int, source: Source, scratch: Path) -> None:
         )
 
 
-def _install(model: Model, source: Source, files: Path, store: Store) -> None:
-    """Make the complete `files` the installed model."""
-    manifest = Manifest(
+def _manifest(model: Model, source: Source) -> Manifest:
+    return Manifest(
         name=model.name,
         kind=model.kind,
         source=source.description,
@@ -148,26 +97,3 @@ def _install(model: Model, source: Source, files: Path, store: Store) -> None:
         pulled_at=datetime.now(UTC),
         files=source.files,
     )
-    (files / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    for path in files.rglob("*"):
-        _sync(path)
-    _sync(files)
-    directory = store.directory(model.name)
-    work = _work(store, model.name)
-    if directory.exists():
-        replaced = work / "replaced"
-        if replaced.exists():  # by a pull that was cut off between the two renames
-            shutil.rmtree(replaced)
-        directory.rename(replaced)
-    files.rename(directory)
-    _sync(directory.parent)
-    shutil.rmtree(work)
-
-
-def _sync(path: Path) -> None:
-    """Have it on the disk before a name says that it is there."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -101,7 +101,7 @@ class Model(Struct, frozen=True, kw_only=True):
 
     @property
     def weights_bytes(self) -> int:
-        """The weights as they are stored: a Whisper model's in float16, a diarization pipeline's in float32."""
+        """The weights as they are stored: float16 in a Whisper model, float32 in a diarization pipeline."""
         return sum(file.size for file in self.sources[0].files if file.path.endswith((".bin", ".pt")))
 
     @property

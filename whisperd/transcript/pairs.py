@@ -7,6 +7,8 @@ that pair.
 import re
 from typing import Final
 
+from whisperd.transcript.languages import LANGUAGES
+
 Pair = tuple[str, str]
 """The codes of two languages: from, and to."""
 
@@ -23,3 +25,9 @@ def pair_of(model: str) -> Pair | None:
     """The pair that a model is for; None for a name that says nothing of the kind."""
     match = _NAME.fullmatch(model)
     return (match[1], match[2]) if match else None
+
+
+def describe(pair: Pair) -> str:
+    """For people: English to French."""
+    source, target = (LANGUAGES.get(code, code).title() for code in pair)
+    return f"{source} to {target}"
