@@ -132,6 +132,7 @@ async def test_a_wrong_option_is_422_with_its_place(
     assert set(wrong) == {"type", "loc", "msg", "input"}
     assert wrong["loc"] == ["query", name]
     assert wrong["type"] == kind
+    assert wrong["input"] == query[name]
     assert name in wrong["msg"]
     assert web.service.requests == []
 

@@ -13,7 +13,7 @@ from whisperd.metrics import Metrics
 from whisperd.service import Service
 from whisperd.web import malformed, middleware, openapi, ops
 from whisperd.web.crossroads import Way, meet
-from whisperd.web.dialects import diarization, openai, werify
+from whisperd.web.dialects import diarization, lexia, lexia_diarization, openai, werify, werify_batch
 from whisperd.web.endpoint import Dialect, Endpoint
 from whisperd.web.keys import DIALECT_OF, DOCUMENT, FETCHER, LIVE, METRICS, SERVICE, SPOOL, Fetcher
 from whisperd.web.routing import DoubledSlashes, single_slashes
@@ -21,10 +21,15 @@ from whisperd.web.routing import DoubledSlashes, single_slashes
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai.ENDPOINT,
     diarization.ENDPOINT,
+    *werify.ENDPOINTS,
+    werify_batch.ENDPOINT,
     *ops.ENDPOINTS,
 )
 
-CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = ((werify.TRANSCRIBE,),)
+CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = (
+    (werify.TRANSCRIBE, lexia.TRANSCRIBE),
+    (lexia_diarization.DIARIZE,),
+)
 """For each path that dialects share, their ways; the first serves what is like none of them."""
 
 _MAX_REQUEST_LINE: Final = 2**18

@@ -3,7 +3,8 @@
 `{"detail": "..."}`, and for a parameter that is wrong status 422 and a list that says which.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -34,12 +35,17 @@ class Detail(Struct, frozen=True):
 _TYPES: Final = {"boolean": "bool_parsing", "integer": "int_parsing", "number": "float_parsing"}
 
 
-def renderer(query: Collection[Field[Any]]) -> Callable[[web.Request, WhisperdError], web.Response]:
-    """What renders errors where these parameters are read from the query."""
+def renderer(
+    query: Collection[Field[Any]], aliases: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[web.Request, WhisperdError], web.Response]:
+    """What renders errors where these parameters are read from the query.
+
+    `aliases` are names of parameters here for those that the service knows them by.
+    """
     kinds = {field.name: field.kind for field in query}
 
     def wrong(request: web.Request, error: ParameterError | MissingFile) -> Wrong:
-        name = error.param or ""
+        name = aliases.get(error.param or "", error.param or "")
         if isinstance(error, MissingFile):
             return Wrong(type="missing", loc=["body", name], msg=error.message)
         kind = (
