@@ -3,11 +3,13 @@
 import contextlib
 import gc
 import io
+import itertools
 import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +18,19 @@ import torch
 from pyannote.core import Annotation
 
 from whisperd.cuda.mapped import own_libraries
-from whisperd.engine import Cancelled, Progress, speaker_pipeline
-from whisperd.errors import OutOfMemory, StartError
-from whisperd.protocol import SAMPLE_RATE_HZ, Diarized, DiarizeJob, DiarizeSetup, Ready
+from whisperd.engine import Cancelled, Progress, speaker_pipeline, voices
+from whisperd.engine.voices import Embedding, Samples
+from whisperd.errors import OutOfMemory, ParameterError, StartError
+from whisperd.protocol import SAMPLE_RATE_HZ, Diarized, DiarizeJob, DiarizeSetup, Ready, Voice
 from whisperd.transcript.model import Diarization, Turn
 
 logger = logging.getLogger(__name__)
 
 _STAGES: Final = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 1.0)}
 """Where, of the whole work, the stages that tell of their progress begin and end."""
+
+_REFERENCE_S: Final = 60
+"""Of a known speaker's recording, so much is searched for speech."""
 
 
 class Diarizer:
@@ -59,9 +65,11 @@ class Diarizer:
         return Ready(load_s=self._load_s, libraries=own_libraries())
 
     def run(self, job: DiarizeJob, progress: Progress, cancelled: Callable[[], bool]) -> Diarized:
-        """Tell the speakers of one decoded recording apart. Raises Cancelled or OutOfMemory.
+        """Tell the speakers of one decoded recording apart. Raises Cancelled, OutOfMemory, or ParameterError
+        for a known voice whose recording is too short to know it by.
 
         The pipeline has the last word: where it can't find as many speakers as the hints say, it finds fewer.
+        Speakers are numbered as they appear; those whose voice is known have its name in place of the number.
         """
         if not job.samples:
             return Diarized(Diarization([], []))
@@ -86,27 +94,67 @@ class Diarizer:
     def _run(self, job: DiarizeJob, progress: Progress, cancelled: Callable[[], bool]) -> Diarized:
         duration = job.samples / SAMPLE_RATE_HZ
 
-        def hook(stage: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
+        def working(position_s: float) -> None:
             if cancelled():
                 raise Cancelled
+            progress(position_s)
+
+        def hook(stage: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
             if total:
                 first, last = _STAGES[stage]
-                progress(duration * (first + (last - first) * min(float(completed) / total, 1.0)))
+                working(duration * (first + (last - first) * min(float(completed) / total, 1.0)))
+            elif cancelled():
+                raise Cancelled
 
-        # Copy on write, because torch takes no memory that can't be written to; nothing does write to it.
-        samples = np.memmap(job.audio, np.float32, mode="c", shape=(1, job.samples))
+        samples = _samples(job.audio, job.samples)
         with _messages_logged():
+            known = [(voice.name, self._known(voice, lambda *_, **__: working(0.0))) for voice in job.voices]
             output = self._pipeline(
-                {"waveform": torch.from_numpy(samples), "sample_rate": SAMPLE_RATE_HZ},
+                _recording(samples),
                 num_speakers=job.hints.exactly,
                 min_speakers=job.hints.at_least,
                 max_speakers=job.hints.at_most,
                 hook=hook,
             )
+            labels = _labels({voice.name for voice in job.voices})
+            turns = _turns(output.speaker_diarization, duration, labels)
+            exclusive = _turns(output.exclusive_speaker_diarization, duration, labels)
+            if known:
+                names = self._recognize(samples, turns, known, lambda: working(duration))
+                turns, exclusive = voices.rename(turns, names), voices.rename(exclusive, names)
         progress(duration)
-        names: dict[Any, str] = {}
-        turns = _turns(output.speaker_diarization, duration, names)
-        return Diarized(Diarization(turns, _turns(output.exclusive_speaker_diarization, duration, names)))
+        return Diarized(Diarization(turns, exclusive))
+
+    def _known(self, voice: Voice, hook: Callable[..., None]) -> Embedding:
+        embedding = None
+        if voice.samples >= voices.LEAST_S * SAMPLE_RATE_HZ:
+            samples = _samples(voice.audio, min(voice.samples, _REFERENCE_S * SAMPLE_RATE_HZ))
+            speech = speaker_pipeline.speech(self._pipeline, _recording(samples), hook)
+            embedding = voices.embed(speaker_pipeline.embedding_of(self._pipeline), samples, speech)
+        if embedding is None:
+            raise ParameterError(
+                f"the recording of the known speaker {voice.name!r} has too little speech to know the voice "
+                f"by: at least {voices.LEAST_S} s are needed",
+                param="known_speakers",
+            )
+        return embedding
+
+    def _recognize(
+        self,
+        samples: Samples,
+        turns: list[Turn],
+        known: list[tuple[str, Embedding]],
+        working: Callable[[], None],
+    ) -> dict[str, str]:
+        """The names of the speakers whose voice is known, by their labels."""
+        network = speaker_pipeline.embedding_of(self._pipeline)
+        speakers = {}
+        for label, stretches in voices.alone(turns).items():
+            working()
+            embedding = voices.embed(network, samples, stretches)
+            if embedding is not None:
+                speakers[label] = embedding
+        return voices.recognize(speakers, known, speaker_pipeline.same_speaker(self._pipeline))
 
     def _free_caches(self) -> None:
         if self._on_gpu:
@@ -127,18 +175,34 @@ def _load(directory: Path) -> Any:
         ) from error
 
 
-def _turns(annotation: Annotation, duration: float, names: dict[Any, str]) -> list[Turn]:
+def _samples(path: str, samples: int) -> Samples:
+    """The first samples of a decoded recording, at least one."""
+    # Copy on write, because torch takes no memory that can't be written to; nothing does write to it.
+    return np.memmap(path, np.float32, mode="c", shape=(samples,))
+
+
+def _recording(samples: Samples) -> dict[str, Any]:
+    """A recording as pyannote takes it."""
+    return {"waveform": torch.from_numpy(samples)[None], "sample_rate": SAMPLE_RATE_HZ}
+
+
+def _labels(taken: Collection[str] = ()) -> defaultdict[Any, str]:
+    """Labels for speakers, numbered as they are asked for; none is a name that is taken."""
+    numbered = (f"SPEAKER_{number:02d}" for number in itertools.count())
+    return defaultdict(filter(lambda label: label not in taken, numbered).__next__)
+
+
+def _turns(annotation: Annotation, duration: float, labels: defaultdict[Any, str]) -> list[Turn]:
     """The turns in order, within the recording (the last chunk is filled up with silence).
 
-    `names` has those of the speakers that have appeared before, and takes up new ones.
+    `labels` has those of the speakers that have appeared before, and takes up new ones.
     """
     last = math.floor(duration * 1000) / 1000
     turns = []
     for segment, _, label in sorted(annotation.itertracks(yield_label=True)):
         start, end = round(float(segment.start), 3), min(round(float(segment.end), 3), last)
         if start < end:
-            name = names.setdefault(label, f"SPEAKER_{len(names):02d}")
-            turns.append(Turn(start, end, name))
+            turns.append(Turn(start, end, labels[label]))
     return sorted(turns, key=lambda turn: (turn.start, turn.end, turn.speaker))
 
 

@@ -26,6 +26,9 @@ class SpeakerEmbedding(BaseInference):  # type: ignore[misc]  # pyannote's types
     sample_rate: Final = SAMPLE_RATE_HZ
     dimension: Final = DIMENSION
     metric: Final = "cosine"
+    same_speaker: Final = 0.5
+    """The cosine from which on two voices are one: few of one speaker are less alike, and no two speakers of
+    those measured are more so (tests/benchmarks/README.md)."""
     min_num_samples: Final = FRAME_SAMPLES + (MIN_FRAMES - 1) * SHIFT_SAMPLES
 
     def __init__(self, network: CamPlusPlus) -> None:

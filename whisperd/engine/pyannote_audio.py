@@ -47,6 +47,7 @@ with warnings.catch_warnings():
     from pyannote.audio.models.segmentation import PyanNet
     from pyannote.audio.pipelines import SpeakerDiarization
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
+    from pyannote.audio.utils.signal import binarize
 
 __all__ = [
     "PLDA",
@@ -59,4 +60,5 @@ __all__ = [
     "Resolution",
     "SpeakerDiarization",
     "Specifications",
+    "binarize",
 ]

@@ -9,7 +9,7 @@ and gets the parameters of pyannote's pipeline 3.1.
 # (pyannote's types are not read.)
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from whisperd.engine.pyannote_audio import (
     Resolution,
     SpeakerDiarization,
     Specifications,
+    binarize,
 )
 from whisperd.protocol import SAMPLE_RATE_HZ
 
@@ -45,6 +46,10 @@ _PARAMETERS: Final = {
 # Chunks of 10 s; and speakers of chunks, of which each chunk has three.
 _SEGMENTATION_BATCH: Final = {"cpu": 8, "cuda": 32}
 _EMBEDDING_BATCH: Final = {"cpu": 24, "cuda": 96}
+
+_SAME_SPEAKER: Final = 0.65
+"""As `SpeakerEmbedding.same_speaker`, for an embedding that was not measured: high, because giving somebody's
+name to a stranger is worse than not to know somebody."""
 
 _CLUSTERED_EMBEDDINGS: Final = 10_000
 """Their distances to each other take 400 MB; a speaker who talks without a break gives one a second."""
@@ -70,7 +75,7 @@ def try_out(pipeline: Any) -> None:
     """Run both networks of a pipeline once on its device: a library that is missing shows now."""
     noise = torch.randn(1, 1, SAMPLE_RATE_HZ, generator=torch.Generator().manual_seed(0)) / 100
     pipeline({"waveform": noise[0], "sample_rate": SAMPLE_RATE_HZ})
-    pipeline._embedding(noise, masks=torch.ones(1, 100))  # noqa: SLF001 - pyannote has no other name for it
+    embedding_of(pipeline)(noise, masks=torch.ones(1, 100))
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def half_the_batch(pipeline: Any) -> Iterator[None]:
     holders = [
         (pipeline, "segmentation_batch_size"),
         (pipeline, "embedding_batch_size"),
-        (pipeline._embedding, "frames_at_once"),  # noqa: SLF001 - pyannote has no other name for it
+        (embedding_of(pipeline), "frames_at_once"),
     ]
     before = [(holder, name, getattr(holder, name)) for holder, name in holders if hasattr(holder, name)]
     for holder, name, size in before:
@@ -89,6 +94,30 @@ def half_the_batch(pipeline: Any) -> Iterator[None]:
     finally:
         for holder, name, size in before:
             setattr(holder, name, size)
+
+
+def speech(
+    pipeline: Any, recording: Mapping[str, Any], hook: Callable[..., None]
+) -> list[tuple[float, float]]:
+    """Where in a recording anybody talks: from and to, in seconds."""
+    segmentations = pipeline.get_segmentations(recording, hook=hook)
+    network = pipeline._segmentation.model  # noqa: SLF001 - pyannote has no other name for it
+    if not network.specifications.powerset:
+        segmentations = binarize(segmentations, onset=pipeline.segmentation.threshold, initial_state=False)
+    count = pipeline.speaker_count(segmentations, network.receptive_field, warm_up=(0.0, 0.0))
+    count.data = np.minimum(count.data, 1)
+    return [(float(part.start), float(part.end)) for part in pipeline.to_annotation(count).get_timeline()]
+
+
+def embedding_of(pipeline: Any) -> Any:
+    """A pipeline's speaker embedding, on the pipeline's device."""
+    return pipeline._embedding  # noqa: SLF001 - pyannote has no other name for it
+
+
+def same_speaker(pipeline: Any) -> float:
+    """The cosine from which on a pipeline's embeddings are those of one speaker."""
+    embedding = embedding_of(pipeline)
+    return embedding.same_speaker if isinstance(embedding, SpeakerEmbedding) else _SAME_SPEAKER
 
 
 def load_segmentation(path: Path) -> Any:
