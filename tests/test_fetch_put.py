@@ -126,8 +126,8 @@ async def test_a_redirect_to_a_private_host_is_refused(
         (403, UrlRefused, 403),
         (404, UrlNotFound, 404),
         (411, RequestError, 400),
-        (429, FetchFailed, 502),
-        (503, FetchFailed, 502),
+        (429, FetchFailed, 424),
+        (503, FetchFailed, 424),
     ],
 )
 async def test_an_answer_without_success_is_told_by_its_kind(

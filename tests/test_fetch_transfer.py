@@ -225,12 +225,12 @@ async def test_a_password_goes_to_its_own_host_only(config: Config, files: FileS
         (403, UrlRefused, 403),
         (404, UrlNotFound, 404),
         (405, RequestError, 400),
-        (408, FetchFailed, 502),
+        (408, FetchFailed, 424),
         (410, UrlNotFound, 404),
         (416, RequestError, 400),
-        (429, FetchFailed, 502),
-        (500, FetchFailed, 502),
-        (503, FetchFailed, 502),
+        (429, FetchFailed, 424),
+        (500, FetchFailed, 424),
+        (503, FetchFailed, 424),
     ],
 )
 async def test_an_answer_without_success_is_told_by_its_kind(
@@ -266,7 +266,7 @@ async def test_a_host_that_is_not_found_is_a_failure(
 ) -> None:
     async with fetching(config, FakeResolver()) as fetcher:
         error = await failure(fetcher, f"http://nowhere.example/x?{PRESIGNED}", FetchFailed, caplog)
-    assert error.status == 502
+    assert error.status == 424
     assert error.message == "http://nowhere.example/x: its host was not found"
 
 

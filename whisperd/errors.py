@@ -23,7 +23,7 @@
     │   ├── Draining                   503 shutting_down
     │   ├── NotEnoughMemory            503 not_enough_memory
     │   └── QueueFull                  503 queue_full
-    ├── FetchFailed                    502 fetch_failed: another server did not give, or take, a recording
+    ├── FetchFailed                    424 fetch_failed: another server did not give, or take, a recording
     ├── DeadlineExceeded               504 deadline_exceeded
     └── EngineError                    500 engine_error: a worker could not do it
         ├── WorkerDied                 500 worker_died
@@ -203,10 +203,13 @@ class QueueFull(Unavailable):
 
 
 class FetchFailed(WhisperdError):
-    """The URL's own server could not be reached, broke off or failed; the same request may succeed later."""
+    """The URL's own server could not be reached, broke off or failed; the same request may succeed later.
+
+    The status says that what this request depended on failed; a 5xx would be a failure of ours.
+    """
 
     code = "fetch_failed"
-    status = 502
+    status = 424
 
 
 class DeadlineExceeded(WhisperdError):
