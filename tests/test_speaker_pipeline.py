@@ -2,15 +2,18 @@
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pyannote.core import SlidingWindow, SlidingWindowFeature
+from untrained import untrained
 from weights import weights
 
 from whisperd.engine import speaker_pipeline
+from whisperd.engine.embedding import SpeakerEmbedding
 from whisperd.engine.pyannote_audio import AgglomerativeClustering, SpeakerDiarization
 from whisperd.engine.speaker_pipeline import Clustering, Diarization
 
@@ -44,6 +47,36 @@ def test_frames_go_to_the_speakers_that_pyannote_gives_them_to(clusters: int, at
     assert np.array_equal(ours.data, theirs.data)
     assert ours.data.any()
     assert (ours.sliding_window.start, ours.sliding_window.step) == (0, frame.step)
+
+
+@pytest.mark.parametrize("powerset", [True, False])
+def test_speech_is_where_anybody_talks(powerset: bool) -> None:
+    """Two speakers, an overlap, a pause. A segmentation that is no powerset gives scores."""
+    talking = np.zeros((1, 1_000, 2), np.float32)
+    talking[0, 100:400, 0] = talking[0, 300:500, 1] = talking[0, 700:800, 1] = 1
+    scores = talking if powerset else talking * 0.5 + 0.3
+    network = SimpleNamespace(
+        specifications=SimpleNamespace(powerset=powerset),
+        receptive_field=SlidingWindow(start=0, duration=0.01, step=0.01),
+    )
+    pipeline = SimpleNamespace(
+        get_segmentations=lambda *_, **__: SlidingWindowFeature(
+            scores, SlidingWindow(start=0, duration=10, step=1)
+        ),
+        segmentation=SimpleNamespace(threshold=0.5),
+        speaker_count=SpeakerDiarization.speaker_count,
+        to_annotation=SpeakerDiarization.to_annotation,
+        _segmentation=SimpleNamespace(model=network),
+    )
+    found = speaker_pipeline.speech(pipeline, {}, lambda *_, **__: None)
+    assert np.allclose(found, [(1, 5), (7, 8)], atol=0.02)
+
+
+def test_the_cosine_of_one_speaker_belongs_to_the_embedding() -> None:
+    campplus = SimpleNamespace(_embedding=SpeakerEmbedding(untrained()))
+    other = SimpleNamespace(_embedding=object())
+    assert speaker_pipeline.same_speaker(campplus) == SpeakerEmbedding.same_speaker
+    assert speaker_pipeline.same_speaker(other) > SpeakerEmbedding.same_speaker
 
 
 def embeddings() -> np.ndarray[Any, np.dtype[np.float64]]:
