@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from whisperd.config.live import Live
 from whisperd.errors import UnknownModel, UrlNotFound
+from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.pipeline import Listener
@@ -93,15 +94,20 @@ class FakeService(Service):
     def __init__(self) -> None:
         self.answer = TRANSCRIPT
         self.error: Exception | None = None
+        self.late_error: Exception | None = None
+        """Raised when the segments were told of already."""
         self.state = READY
         self.tally = Tally()
         self.requests: list[Request] = []
         self.recordings: list[bytes] = []
+        self.voices: list[bytes] = []
         self.translations: list[tuple[str, str, str]] = []
         self.silence_s: list[float] = []
         self.delays_s: list[float] = []
         self.sample_rate_hz: int | None = None
         self.unloaded: list[Kind] = []
+        self.cancelled = 0
+        """Requests that were given up while they waited for `may_answer`."""
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -111,11 +117,18 @@ class FakeService(Service):
             raise UnknownModel(f"no model {request.model!r} here", param="model")
         self.requests.append(request)
         self.recordings.append(request.audio.read_bytes())
-        await self.may_answer.wait()
+        self.voices += [known.audio.read_bytes() for known in request.known_speakers]
         if listener:
             for segment in self.answer.segments:
                 listener.heard(segment)
                 listener.moved(segment.end)
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.late_error:
+            raise self.late_error
         return self.answer
 
     async def translate(self, text: str, source: str, target: str, *, patient: bool = False) -> str:  # noqa: ARG002
@@ -173,7 +186,7 @@ class FakeService(Service):
         return ("tiny.en", "base")
 
 
-class FakeFetcher:
+class FakeFetcher(Fetcher):
     """What `web/` calls of a fetcher: URLs that a test made up."""
 
     def __init__(self, spool: Spool) -> None:
@@ -196,6 +209,9 @@ class FakeFetcher:
         if self.error:
             raise self.error
         self.files[url] = await asyncio.to_thread(path.read_bytes)
+
+    async def aclose(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_every_code_is_told_apart() -> None:
 # ---- wrong paths and methods ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/v1/audio/translations", "/v1/", "/v1/x"])
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/", "/v1/x"])
 async def test_an_unknown_path_below_v1_is_told_as_openai_does(web: Web, path: str) -> None:
     response = await web.client.get(path)
     error = (await response.json())["error"]

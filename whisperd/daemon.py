@@ -19,6 +19,7 @@ from whisperd.config.load import load
 from whisperd.errors import ConfigError, WhisperdError
 from whisperd.journal import fields
 from whisperd.lane import Lane
+from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.memory import free_bytes
 from whisperd.metrics import Metrics
@@ -82,7 +83,8 @@ class Daemon:
         self._scheduler = scheduler = self._hire(plan)
         offer = Offer(self._live, plan.store, plan.serving.model, plan.serving.device)
         service = Service(self._live, scheduler, offer, plan.serving)
-        app = create_app(self._live, service, spool, Metrics(service.status))
+        fetcher = Fetcher(self._live, spool)
+        app = create_app(self._live, service, spool, Metrics(service.status), fetcher=fetcher)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)

@@ -64,6 +64,23 @@ def read(environ: Mapping[str, str], nvml: Any = None) -> Reading:
             nvml.nvmlShutdown()
 
 
+def processes(environ: Mapping[str, str], nvml: Any = None) -> dict[int, int]:
+    """Bytes each process holds on the cards for CUDA, by its id; empty where NVML can't tell."""
+    nvml = nvml or _library()
+    held: dict[int, int] = {}
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return held
+    with contextlib.suppress(nvml.NVMLError):
+        for handle in _visible(list(_handles(nvml)), environ.get("CUDA_VISIBLE_DEVICES"), nvml):
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                held[process.pid] = held.get(process.pid, 0) + (process.usedGpuMemory or 0)
+    with contextlib.suppress(nvml.NVMLError):
+        nvml.nvmlShutdown()
+    return held
+
+
 def _library() -> Any:
     # Imported here because it costs memory that a machine without a card need not spend.
     import pynvml

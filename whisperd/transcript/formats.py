@@ -1,4 +1,4 @@
-"""A transcript as text: plain, SubRip, WebVTT; and turns as RTTM."""
+"""A transcript as text: plain, Markdown, SubRip, WebVTT; and turns as RTTM."""
 
 import itertools
 import re
@@ -53,6 +53,24 @@ def vtt(segments: Iterable[Segment]) -> str:
             text = f"<v {cue.speaker.translate(_VTT_ESCAPES)}>{text}"
         blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{text}\n")
     return "\n".join(blocks)
+
+
+def markdown(segments: Sequence[Segment]) -> str:
+    """Markdown: where speakers are known a heading for each run of one, with the time before each segment;
+    else one paragraph.
+    """
+    spoken = [(segment, " ".join(segment.text.split())) for segment in segments]
+    if not any(segment.speaker for segment, _ in spoken):
+        blocks = [" ".join(text for _, text in spoken if text)]
+    else:
+        blocks, speaker = [], None
+        for segment, text in spoken:
+            if text and segment.speaker != speaker:
+                speaker = segment.speaker
+                blocks.append(f"## {speaker or 'SPEAKER_UNKNOWN'}")
+            if text:
+                blocks.append(f"**[{_clock(segment.start, '.')[:-4]}]** {text}")
+    return "\n\n".join(["# Transcript", *filter(None, blocks)]) + "\n"
 
 
 def rttm(turns: Iterable[Turn], uri: str) -> str:

@@ -1,21 +1,35 @@
 """The application: its routes from one table, its state, its one middleware."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from whisperd.config.live import Live
+from whisperd.media.downloads import Downloads
+from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.service import Service
 from whisperd.web import malformed, middleware, openapi, ops
 from whisperd.web.crossroads import Way, meet
-from whisperd.web.dialects import diarization, lexia, lexia_diarization, openai, werify, werify_batch
+from whisperd.web.dialects import (
+    diarization,
+    flask,
+    flask_service,
+    lexia,
+    lexia_diarization,
+    openai,
+    reflector,
+    reflector_audio,
+    reflector_translation,
+    werify,
+    werify_batch,
+)
 from whisperd.web.endpoint import Dialect, Endpoint
-from whisperd.web.keys import DIALECT_OF, DOCUMENT, FETCHER, LIVE, METRICS, SERVICE, SPOOL, Fetcher
+from whisperd.web.keys import DIALECT_OF, DOCUMENT, DOWNLOADS, FETCHER, LIVE, METRICS, SERVICE, SPOOL
 from whisperd.web.routing import DoubledSlashes, single_slashes
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -23,12 +37,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     diarization.ENDPOINT,
     *werify.ENDPOINTS,
     werify_batch.ENDPOINT,
+    *flask_service.ENDPOINTS,
+    reflector.TRANSCRIBE_URL,
+    reflector_translation.TRANSLATE,
+    reflector_audio.PAD,
+    reflector_audio.MIXDOWN,
     *ops.ENDPOINTS,
 )
 
 CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = (
-    (werify.TRANSCRIBE, lexia.TRANSCRIBE),
-    (lexia_diarization.DIARIZE,),
+    (werify.TRANSCRIBE, flask.TRANSCRIBE, lexia.TRANSCRIBE),
+    (lexia_diarization.DIARIZE, reflector.DIARIZE),
 )
 """For each path that dialects share, their ways; the first serves what is like none of them."""
 
@@ -60,7 +79,7 @@ def _dialect_of(endpoints: Sequence[Endpoint]) -> Callable[[str], Dialect]:
 
 
 def create_app(
-    live: Live, service: Service, spool: Spool, metrics: Metrics, *, fetcher: Fetcher | None = None
+    live: Live, service: Service, spool: Spool, metrics: Metrics, *, fetcher: Fetcher
 ) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
@@ -72,8 +91,10 @@ def create_app(
     app[SERVICE] = service
     app[SPOOL] = spool
     app[METRICS] = metrics
-    if fetcher:
-        app[FETCHER] = fetcher
+    app[DOWNLOADS] = Downloads(spool, live)
+    app.cleanup_ctx.append(_tend_downloads)
+    app.cleanup_ctx.append(_close_connections)
+    app[FETCHER] = fetcher
     app[DIALECT_OF] = _dialect_of(endpoints)
     app[DOCUMENT] = msgspec.json.encode(openapi.describe(endpoints))
     app.on_response_prepare.append(middleware.sign)
@@ -86,3 +107,13 @@ def create_app(
     app.router.add_get("/docs/{asset}", ops.docs_asset)
     app.router.register_resource(DoubledSlashes(app.router))
     return app
+
+
+async def _tend_downloads(app: web.Application) -> AsyncIterator[None]:
+    async with app[DOWNLOADS].tended():
+        yield
+
+
+async def _close_connections(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[FETCHER].aclose()

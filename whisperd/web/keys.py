@@ -1,30 +1,20 @@
 """The application's state, by typed keys."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 
 from whisperd.config.live import Live
 from whisperd.errors import WhisperdError
+from whisperd.media.downloads import Downloads
+from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.service import Service
 from whisperd.transcript.model import Transcript
 from whisperd.web.endpoint import Dialect
-
-
-class Fetcher(Protocol):
-    """Recordings that requests name by URL, and results that they want sent to one."""
-
-    def recording(self, url: str) -> AbstractAsyncContextManager[Path]:
-        """The downloaded file, while the context lasts. Raises UrlRefused, UrlNotFound, FetchFailed."""
-
-    async def put(self, url: str, path: Path) -> None:
-        """Send a file. Raises UrlRefused, FetchFailed."""
 
 
 @dataclass(slots=True)
@@ -45,7 +35,8 @@ LIVE: Final = web.AppKey("live", Live)
 SERVICE: Final = web.AppKey("service", Service)
 SPOOL: Final = web.AppKey("spool", Spool)
 METRICS: Final = web.AppKey("metrics", Metrics)
-FETCHER: Final[web.AppKey[Fetcher]] = web.AppKey("fetcher")
+FETCHER: Final = web.AppKey("fetcher", Fetcher)
+DOWNLOADS: Final = web.AppKey("downloads", Downloads)
 DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of")
 """The dialect that is spoken at a path, served or not."""
 DOCUMENT: Final = web.AppKey("document", bytes)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -18,7 +17,8 @@ from aiohttp import (
 from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
-from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, Unavailable, UploadTimeout
+from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
+from whisperd.media.disk import QUICK_BYTES, finish, storing
 from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.keys import LIVE, SPOOL
 
@@ -30,8 +30,6 @@ MAX_OTHER_BYTES: Final = 32 * 2**20
 """What the form may hold besides recordings: fields, also those that have no effect, and framing."""
 
 _CHUNK_BYTES: Final = 256 * 1024
-_QUICK_BYTES: Final = 2**21
-"""So much is written or removed in about a millisecond, no longer than a thread takes to be handed it."""
 _PLAIN_ENCODINGS: Final = {"", "binary", "8bit", "7bit"}
 _MALFORMED: Final = (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
@@ -104,7 +102,7 @@ async def receive(
             yield await _Reading(request, limits, files, fields, take_empty=take_empty).read(directory)
         finally:
             if not _is_quick_to_remove(directory):
-                await _finish(asyncio.to_thread(stack.close))
+                await finish(asyncio.to_thread(stack.close))
 
 
 class _Reading:
@@ -164,28 +162,15 @@ class _Reading:
 
     async def _store(self, part: BodyPartReader, path: Path, name: str) -> int:
         """Write a part to a file; returns its bytes."""
-        size = unwritten = 0
         room = self._limits.upload - sum(upload.size for upload in self._uploads)
-        chunks: list[bytes] = []
-        try:
-            with path.open("xb") as target:
-                while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
-                    size += len(chunk)
-                    unwritten += len(chunk)
-                    if size > room:
-                        raise _too_large(self._limits, name)
-                    chunks.append(chunk)
-                    if unwritten >= _QUICK_BYTES:
-                        await _finish(asyncio.to_thread(target.writelines, chunks))
-                        chunks, unwritten = [], 0
-                target.writelines(chunks)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise Unavailable("the server has no room for the upload now", retry_after_s=60) from error
-        if not (size or self._take_empty):
+        async with storing(path) as sink:
+            while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
+                if sink.size + len(chunk) > room:
+                    raise _too_large(self._limits, name)
+                await sink.write(chunk)
+        if not (sink.size or self._take_empty):
             raise _empty(name)
-        return size
+        return sink.size
 
     async def _values(self, part: BodyPartReader, name: str) -> list[str]:
         """The value of a plain field; nothing of one that nobody asks for."""
@@ -241,7 +226,7 @@ def _readable(name: str) -> str:
 
 def _is_quick_to_remove(directory: Path) -> bool:
     try:
-        return sum(path.stat().st_size for path in directory.glob("*/*")) <= _QUICK_BYTES
+        return sum(path.stat().st_size for path in directory.glob("*/*")) <= QUICK_BYTES
     except FileNotFoundError:
         return False  # a worker that was just cancelled still changes it
 
@@ -264,13 +249,3 @@ def _empty(name: str) -> EmptyFile:
 
 def _either(names: Sequence[str]) -> str:
     return " or ".join(f"`{name}`" for name in names)
-
-
-async def _finish(step: Awaitable[T]) -> T:
-    """Await what runs in a thread, and to its end also when cancelled: it uses what we are about to free."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
