@@ -1,23 +1,28 @@
 """OpenAI's transcription endpoint: what it takes, and what each of its formats looks like."""
 
+import base64
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from conftest import changed
 from fake_service import RECORDING, SPOKEN, Web, form, serving
 from msgspec.structs import replace
 
 from whisperd.config.live import Live
-from whisperd.transcript.model import Notice, Segment, SpeakerHints, Transcript
-from whisperd.web.dialects.openai_replies import letter
+from whisperd.config.schema import Config
+from whisperd.transcript.model import Detection, Notice, Segment, SpeakerHints, Transcript, Word
 
 PATH = "/v1/audio/transcriptions"
+VOICE = "data:audio/wav;base64," + base64.b64encode(RECORDING).decode()
 
 
 @pytest.fixture
-async def web(live: Live) -> AsyncIterator[Web]:
-    async with serving(live) as web:
+async def web(config: Config) -> AsyncIterator[Web]:
+    """OpenAI's endpoints by themselves."""
+    async with serving(Live(changed(config, "api", dialects=("openai",)))) as web:
         yield web
 
 
@@ -44,6 +49,30 @@ async def test_json_is_the_default(web: Web) -> None:
     assert web.service.recordings == [RECORDING] * 2
     assert not web.service.requests[0].words
     assert not web.service.requests[0].speakers
+
+
+async def test_json_has_the_language_where_it_was_asked_for(web: Web) -> None:
+    for fields in ({"model": "gpt-transcribe"}, {"languages[]": ["de", "en"]}):
+        assert (await ask(web, response_format="json", **fields))["languages"] == [{"code": "en"}]
+    web.service.answer = Transcript(duration=1.0)
+    assert (await ask(web, response_format="json", model="gpt-transcribe"))["languages"] == []
+
+
+async def test_json_has_the_log_of_each_words_probability_on_demand(web: Web) -> None:
+    body = await ask(web, **{"include[]": "logprobs"})
+    assert [entry["token"] for entry in body["logprobs"]] == [" Hello", " world.", " Good-bye."]
+    assert bytes(body["logprobs"][0]["bytes"]) == b" Hello"
+    assert body["logprobs"][0]["logprob"] == pytest.approx(math.log(0.9))
+    assert web.service.asked.words
+
+
+async def test_a_word_without_probability_can_be_written(web: Web) -> None:
+    word = Word(" well", 0.0, 1.0, 0.0)
+    web.service.answer = Transcript(
+        duration=1.0, segments=[Segment(id=0, start=0.0, end=1.0, text=" well", words=[word])]
+    )
+    body = await ask(web, **{"include[]": "logprobs"})
+    assert body["logprobs"][0]["logprob"] < -20
 
 
 async def test_text_is_plain(web: Web) -> None:
@@ -128,6 +157,49 @@ async def test_diarized_json_calls_speakers_by_letters_as_they_come(web: Web) ->
     }
 
 
+async def test_known_speakers_have_their_names_and_the_others_letters(web: Web) -> None:
+    known, stranger = SPOKEN.segments
+    spoken = [
+        replace(stranger, id=0, speaker="SPEAKER_01"),
+        replace(known, id=1, speaker="A"),
+        replace(stranger, id=2, speaker="SPEAKER_00"),
+    ]
+    web.service.answer = replace(SPOKEN, segments=spoken)
+    body = await ask(
+        web,
+        response_format="diarized_json",
+        **{"known_speaker_names[]": ["A", "agent"], "known_speaker_references[]": [VOICE, VOICE]},
+    )
+    assert [segment["speaker"] for segment in body["segments"]] == ["B", "A", "C"]
+    assert [speaker.name for speaker in web.service.asked.known_speakers] == ["A", "agent"]
+    assert web.service.voices == [RECORDING, RECORDING]
+
+
+@pytest.mark.parametrize(
+    ("names", "references", "said"),
+    [
+        (["a"], [], "one for each"),
+        ([], [VOICE], "one for each"),
+        (["a", "a"], [VOICE, VOICE], "the same"),
+        (["a", "b", "c", "d", "e"], [VOICE] * 5, "4"),
+        (["a"], ["https://example.org/voice.wav"], "data URL"),
+        (["a"], ["data:audio/wav;base64,%"], "base64"),
+        (["a\nb"], [VOICE], "printable"),
+    ],
+)
+async def test_known_speakers_come_by_name_and_voice(
+    web: Web, names: list[str], references: list[str], said: str
+) -> None:
+    status, error = await refusal(
+        web,
+        response_format="diarized_json",
+        **{"known_speaker_names[]": names, "known_speaker_references[]": references},
+    )
+    assert (status, error["code"]) == (400, "invalid_parameter")
+    assert error["param"].startswith("known_speaker_")
+    assert said in error["message"]
+
+
 async def test_diarize_labels_words_and_segments_of_verbose_json(web: Web) -> None:
     web.service.answer = SPOKEN
     body = await ask(
@@ -183,6 +255,39 @@ async def test_every_parameter_reaches_the_service(web: Web) -> None:
     assert asked.hints == SpeakerHints(at_least=2, at_most=4)
 
 
+async def test_words_to_expect_come_in_two_ways(web: Web) -> None:
+    await ask(web, hotwords="whisperd", **{"keywords[]": ["CTranslate2", "pyannote"]})
+    assert web.service.asked.hotwords == "whisperd, CTranslate2, pyannote"
+
+
+async def test_languages_to_choose_from_leave_the_language_open(web: Web) -> None:
+    await ask(web, **{"languages[]": ["de", "English", "de"]})
+    assert web.service.asked.language is None
+    assert web.service.asked.languages == ("de", "en")
+
+
+@pytest.mark.parametrize(
+    ("fields", "detection"),
+    [
+        ({}, Detection()),
+        ({"chunking_strategy": "auto"}, Detection()),
+        (
+            {"chunking_strategy": '{"type": "server_vad", "threshold": 0.4, "silence_duration_ms": 700}'},
+            Detection(threshold=0.4, min_silence_ms=700, padding_ms=300),
+        ),
+        (
+            {"chunking_strategy[type]": "server_vad", "chunking_strategy[prefix_padding_ms]": "50"},
+            Detection(threshold=0.5, min_silence_ms=200, padding_ms=50),
+        ),
+    ],
+)
+async def test_how_speech_is_found_can_be_told_in_all_ways_of_writing_it(
+    web: Web, fields: dict[str, str], detection: Detection
+) -> None:
+    await ask(web, **fields)
+    assert web.service.asked.detection == detection
+
+
 async def test_fields_may_stand_before_and_behind_the_recording(web: Web) -> None:
     data = form(response_format="verbose_json")
     data._fields.reverse()
@@ -200,7 +305,17 @@ async def test_a_language_goes_by_its_code_or_its_name(web: Web, sent: str, code
     assert web.service.asked.language == code
 
 
-@pytest.mark.parametrize("name", ["whisper-1", "gpt-4o-transcribe", "gpt-4o-transcribe-diarize", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "whisper-1",
+        "gpt-transcribe",
+        "gpt-4o-transcribe",
+        "gpt-4o-transcribe-diarize",
+        "gpt-4o-mini-transcribe-2025-12-15",
+        "",
+    ],
+)
 async def test_openais_models_stand_for_the_one_that_is_here(web: Web, name: str) -> None:
     await ask(web, model=name)
     assert web.service.asked.model is None
@@ -239,6 +354,14 @@ async def test_an_unknown_model_is_404_as_at_openai(web: Web) -> None:
             "word, segment",
         ),
         ({"timestamp_granularities[]": "word"}, "timestamp_granularities[]", "verbose_json"),
+        ({"include[]": "logprobs", "response_format": "text"}, "include[]", "json alone"),
+        ({"include[]": "usage"}, "include[]", "logprobs"),
+        ({"languages[]": ["de", "klingon"]}, "languages[]", "yue"),
+        ({"chunking_strategy": "never"}, "chunking_strategy", "server_vad"),
+        ({"chunking_strategy": '{"type": "server_vad", "threshold": 2}'}, "chunking_strategy", "<= 1"),
+        ({"chunking_strategy[type]": "semantic_vad"}, "chunking_strategy", "server_vad"),
+        ({"chunking_strategy[threshold]": "0.5"}, "chunking_strategy", "type"),
+        ({"chunking_strategy": '{"type": "server_vad", "speed": 1}'}, "chunking_strategy", "speed"),
     ],
 )
 async def test_a_wrong_value_is_refused_with_what_is_allowed(
@@ -259,12 +382,19 @@ async def test_a_wrong_value_is_not_repeated_at_length(web: Web) -> None:
 
 async def test_what_has_no_effect_is_said(web: Web) -> None:
     response = await web.client.post(
-        PATH, data=form(stream="true", chunking_strategy="auto", colour="red", **{"include[]": "logprobs"})
+        PATH,
+        data=form(
+            stream="true",
+            response_format="verbose_json",
+            colour="red",
+            language="en",
+            **{"languages[]": "de", "known_speaker_names[]": "a", "known_speaker_references[]": VOICE},
+        ),
     )
     body = await response.json()
     assert {notice["code"] for notice in body["warnings"]} == {"parameter_ignored"}
     said = " ".join(notice["message"] for notice in body["warnings"])
-    for name in ("stream", "chunking_strategy", "include[]", "colour"):
+    for name in ("stream", "languages[]", "known_speaker_names[]", "known_speaker_references[]", "colour"):
         assert name in said
     assert response.headers["X-Whisperd-Warnings"] == "parameter_ignored"
 
@@ -287,15 +417,3 @@ async def test_the_services_warnings_come_along_in_every_format(web: Web) -> Non
     for shape in ("text", "srt", "vtt"):
         response = await web.client.post(PATH, data=form(response_format=shape))
         assert response.headers["X-Whisperd-Warnings"] == "diarization_failed"
-
-
-def test_letters_go_on_after_z() -> None:
-    assert [letter(number) for number in (0, 25, 26, 51, 52, 701, 702)] == [
-        "A",
-        "Z",
-        "AA",
-        "AZ",
-        "BA",
-        "ZZ",
-        "AAA",
-    ]

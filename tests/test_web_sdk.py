@@ -155,7 +155,7 @@ async def test_an_unknown_model_is_not_found(client: openai.AsyncOpenAI) -> None
 async def test_a_busy_server_is_asked_again(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     process = web.service.process
 
-    async def busy_once(_: Request) -> Transcript:
+    async def busy_once(_: Request, __: object) -> Transcript:
         monkeypatch.setattr(web.service, "process", process)
         raise QueueFull("too many", retry_after_s=1)
 

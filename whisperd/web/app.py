@@ -22,6 +22,9 @@ from whisperd.web.dialects import (
     lexia,
     lexia_diarization,
     openai,
+    openai_batch,
+    openai_models,
+    openai_translations,
     reflector,
     reflector_audio,
     reflector_translation,
@@ -33,7 +36,8 @@ from whisperd.web.keys import DIALECT_OF, DOCUMENT, DOWNLOADS, FETCHER, LIVE, ME
 from whisperd.web.routing import DoubledSlashes, single_slashes
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    openai.ENDPOINT,
+    openai_translations.ENDPOINT,
+    *openai_models.ENDPOINTS,
     diarization.ENDPOINT,
     *werify.ENDPOINTS,
     werify_batch.ENDPOINT,
@@ -46,6 +50,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 
 CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = (
+    (openai.TRANSCRIBE, openai_batch.TRANSCRIBE),
     (werify.TRANSCRIBE, flask.TRANSCRIBE, lexia.TRANSCRIBE),
     (lexia_diarization.DIARIZE, reflector.DIARIZE),
 )

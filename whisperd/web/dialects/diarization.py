@@ -9,15 +9,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Turn
-from whisperd.web.dialects import openai
+from whisperd.web.dialects.openai_errors import ErrorBody, render_error
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Field, FileField, choice
 from whisperd.web.speech import HINTS, ignored, process, reply, speaker_hints
 from whisperd.web.uploads import receive
 
-DIALECT: Final = Dialect(
-    name="whisperd", render_error=openai.render_error, error=openai.ErrorBody, always=True
-)
+DIALECT: Final = Dialect(name="whisperd", render_error=render_error, error=ErrorBody, always=True)
 
 
 class DiarizationJson(Struct, frozen=True, kw_only=True):

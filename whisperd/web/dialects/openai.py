@@ -1,146 +1,69 @@
-"""OpenAI's audio API: `POST /v1/audio/transcriptions`, and its errors.
+"""OpenAI's audio API: `POST /v1/audio/transcriptions`.
 
 Beyond it: `diarize` and the number of speakers as form fields, `speaker` on segments and words, and
-`warnings` where the answer is less than was asked for.
+`warnings` where the answer is less than was asked for. Reflector's clients ask here too: what the reply
+owes to them is in `openai_words.py`, and their forms of many files in `openai_batch.py`.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
-from whisperd.errors import ParameterError, WhisperdError
-from whisperd.transcript.model import Request
-from whisperd.web.dialects.openai_replies import CONTENT_TYPES, DiarizedJson, Json, VerboseJson, write
-from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Field, FileField, choice, flag, text
-from whisperd.web.speech import (
-    HINTS,
-    LANGUAGE,
-    TEMPERATURE,
-    ignored,
-    process,
-    reply,
-    speaker_hints,
+from whisperd.web.crossroads import LIKELY, Sent, Way
+from whisperd.web.dialects import openai_examples as examples
+from whisperd.web.dialects.openai_errors import DIALECT
+from whisperd.web.dialects.openai_fields import (
+    FILE,
+    FORM,
+    read_request,
+    read_shape,
+    without_effect,
 )
-from whisperd.web.uploads import receive
-
-# ---- errors --------------------------------------------------------------------------------------
-
-
-class ErrorDetail(Struct, frozen=True):
-    """All four keys are always there."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorBody(Struct, frozen=True):
-    """An error, as OpenAI's clients read it."""
-
-    error: ErrorDetail
-
-
-def render_error(_: web.Request, error: WhisperdError) -> web.Response:
-    """`{"error": {message, type, param, code}}`."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    body = ErrorBody(ErrorDetail(error.message, kind, getattr(error, "param", None), error.code))
-    return web.Response(body=msgspec.json.encode(body), status=error.status, content_type="application/json")
-
-
-DIALECT: Final = Dialect(name="openai", render_error=render_error, error=ErrorBody)
-
-
-# ---- the endpoint --------------------------------------------------------------------------------
-
-_OPENAI_MODELS: Final = (
-    "whisper-1",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-4o-transcribe-diarize",
+from whisperd.web.dialects.openai_replies import (
+    CONTENT_TYPES,
+    DiarizedJson,
+    Json,
+    PlainJson,
+    VerboseJson,
+    plain,
+    write,
 )
-
-MODEL: Final = text(
-    "model", f"The model that this server has, or one of {', '.join(_OPENAI_MODELS)}, which stand for it."
-)
-RESPONSE_FORMAT: Final = choice(
-    "response_format", "What the answer looks like.", tuple(CONTENT_TYPES), default="json"
-)
-GRANULARITIES: Final = choice(
-    "timestamp_granularities[]",
-    "Which times `verbose_json` has.",
-    ("word", "segment"),
-    default="segment",
-    repeated=True,
-)
-PROMPT: Final = text("prompt", "Text that the recording follows on, for its style and its names.")
-HOTWORDS: Final = text("hotwords", "Words that are likely to come up.")
-DIARIZE: Final = flag("diarize", "Tell who said what.")
-STREAM: Final = flag("stream", "Has no effect: the answer comes in one piece.")
-IGNORED: Final[tuple[Field[Any], ...]] = (
-    text("chunking_strategy", "Has no effect: speech is always found by the server."),
-    text("include[]", "Has no effect."),
-    text("languages[]", "Has no effect."),
-    text("keywords[]", "Has no effect; `hotwords` has."),
-    text("known_speaker_names[]", "Has no effect."),
-    text("known_speaker_references[]", "Has no effect."),
-)
-READ: Final[tuple[Field[Any], ...]] = (
-    MODEL,
-    RESPONSE_FORMAT,
-    GRANULARITIES,
-    LANGUAGE,
-    PROMPT,
-    HOTWORDS,
-    TEMPERATURE,
-    DIARIZE,
-    *HINTS,
-    STREAM,
-)
-FORM: Final = (*READ, *IGNORED)
-FILE: Final = FileField(name="file")
+from whisperd.web.dialects.openai_stream import stream
+from whisperd.web.dialects.openai_words import is_plain, keeps_spaces
+from whisperd.web.endpoint import Endpoint, Reply
+from whisperd.web.speech import process, reply
+from whisperd.web.uploads import Form, receive
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, files=(FILE,), fields=READ) as form:
-        values = form.values
-        shape = values.one(RESPONSE_FORMAT)
-        times = set(values.every(GRANULARITIES)) or {GRANULARITIES.default}
-        if "word" in times and shape != "verbose_json":
-            raise ParameterError(
-                "timestamp_granularities[] = word goes with response_format = verbose_json alone",
-                param=GRANULARITIES.name,
-            )
-        model = values.one(MODEL)
-        wanted = Request(
-            audio=form.recording().path,
-            language=values.one(LANGUAGE),
-            words="word" in times or shape in ("srt", "vtt"),
-            speakers=values.one(DIARIZE) or shape == "diarized_json",
-            hints=speaker_hints(values),
-            model=None if model in _OPENAI_MODELS else model,
-            prompt=values.one(PROMPT),
-            hotwords=values.one(HOTWORDS),
-            temperature=values.one(TEMPERATURE),
-        )
-        unheard = [*IGNORED]
-        if values.one(STREAM):
-            unheard.append(STREAM)
-        if not wanted.speakers:
-            unheard += HINTS
-        warnings = ignored(values, known=FORM, unheard=unheard)
-        transcript = await process(request, wanted)
+    async with receive(request, files=(FILE,), fields=FORM) as form:
+        return await _answer(request, form)
+
+
+async def _answer(request: web.Request, form: Form) -> web.StreamResponse:
+    """Transcribe the recording of a form."""
+    values, recording = form.values, form.recording()
+    shape = read_shape(values)
+    as_plain = is_plain(request, shape)
+    wanted = await read_request(values, shape, recording.path, words=as_plain)
+    warnings = without_effect(values, shape, wanted)
+    if shape.stream:
+        return await stream(request, wanted, shape, warnings)
+    transcript = await process(request, wanted)
     warnings += transcript.warnings
-    return await reply(
-        transcript,
-        lambda: write(transcript, shape, times, warnings),
-        content_type=CONTENT_TYPES[shape],
-        warnings=warnings,
-    )
+    spaces = keeps_spaces(request, shape)
+    known = [speaker.name for speaker in wanted.known_speakers]
+
+    def body() -> bytes:
+        if as_plain:
+            return msgspec.json.encode(
+                plain(transcript, shape, recording.filename, spaces=spaces, warnings=warnings)
+            )
+        return write(transcript, shape, known=known, spaces=spaces, warnings=warnings)
+
+    return await reply(transcript, body, content_type=CONTENT_TYPES[shape.format], warnings=warnings)
 
 
 ENDPOINT: Final = Endpoint(
@@ -148,14 +71,30 @@ ENDPOINT: Final = Endpoint(
     path="/v1/audio/transcriptions",
     handler=transcribe,
     dialect=DIALECT,
+    shared_with=("reflector",),
     summary="Speech to text, as OpenAI's audio API has it",
     doc="With `diarize`, or as `diarized_json`, also who said it.",
     files=(FILE,),
     form=FORM,
     replies=(
-        Reply(doc="The transcript, by `response_format`", bodies=(Json, VerboseJson, DiarizedJson)),
+        Reply(doc="`json`", bodies=(Json,), example=examples.JSON),
+        Reply(doc="No format, where Reflector is served", bodies=(PlainJson,), example=examples.PLAIN),
+        Reply(doc="`verbose_json`", bodies=(VerboseJson,), example=examples.VERBOSE),
+        Reply(doc="`diarized_json`", bodies=(DiarizedJson,), example=examples.DIARIZED),
         Reply(doc="`text`", content_type="text/plain"),
         Reply(doc="`srt`", content_type="application/x-subrip"),
         Reply(doc="`vtt`", content_type="text/vtt"),
+        Reply(
+            doc="`stream`: `transcript.text.delta`, `transcript.text.segment`, `transcript.text.done`",
+            content_type="text/event-stream",
+            example=examples.EVENTS,
+        ),
     ),
 )
+
+
+def _likeness(_: Sent) -> int:
+    return LIKELY
+
+
+TRANSCRIBE: Final = Way(endpoint=ENDPOINT, likeness=_likeness, answer=_answer)

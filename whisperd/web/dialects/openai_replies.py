@@ -1,6 +1,7 @@
 """What OpenAI's transcription endpoint answers, by `response_format`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -8,7 +9,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.transcript import formats
 from whisperd.transcript.languages import LANGUAGES
-from whisperd.transcript.model import Notice, Segment, Transcript
+from whisperd.transcript.model import Notice, Segment, Transcript, Word
+from whisperd.transcript.turns import letter
+from whisperd.web.dialects.openai_fields import Shape
 
 CONTENT_TYPES: Final = {
     "json": "application/json",
@@ -22,6 +25,9 @@ CONTENT_TYPES: Final = {
 UNKNOWN: Final = "unknown"
 """The speaker where diarization failed, of which a warning tells."""
 
+_LEAST: Final = 1e-10
+"""A probability whose logarithm can still be written."""
+
 
 class Usage(Struct, frozen=True):
     """What is counted: seconds of the recording."""
@@ -30,16 +36,49 @@ class Usage(Struct, frozen=True):
     type: Literal["duration"] = "duration"
 
 
+class Language(Struct, frozen=True):
+    """A language that was heard, by its code."""
+
+    code: str
+
+
+class Logprob(Struct, frozen=True):
+    """A word with the space before it, the same in UTF-8, and the log of its probability."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
 class Json(Struct, frozen=True, kw_only=True):
     """`response_format=json`."""
 
     text: str
+    languages: list[Language] | UnsetType = UNSET
+    """Where they were asked for: the one that was heard, or none."""
+    logprobs: list[Logprob] | UnsetType = UNSET
     usage: Usage
     warnings: list[Notice] | UnsetType = UNSET
 
 
+class SpacedWord(Struct, frozen=True, kw_only=True):
+    """A word with the space before it; seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class PlainJson(Json, frozen=True, kw_only=True):
+    """Where no format was asked for: `json`, and what Reflector's clients read."""
+
+    words: list[SpacedWord]
+    filename: str
+    """The client's own name for the recording."""
+
+
 class VerboseWord(Struct, frozen=True, kw_only=True):
-    """A word, trimmed; seconds."""
+    """A word; seconds."""
 
     word: str
     start: float
@@ -89,7 +128,9 @@ class DiarizedSegment(Struct, frozen=True, kw_only=True):
 
 
 class DiarizedJson(Struct, frozen=True, kw_only=True):
-    """`response_format=diarized_json`: speakers are A, B, ... in the order in which they first speak."""
+    """`response_format=diarized_json`: speakers have the names that were sent with their voices; the others
+    are A, B, ... in the order in which they first speak.
+    """
 
     task: str
     duration: float
@@ -99,9 +140,18 @@ class DiarizedJson(Struct, frozen=True, kw_only=True):
     warnings: list[Notice] | UnsetType = UNSET
 
 
-def write(transcript: Transcript, shape: str, times: set[str], warnings: Sequence[Notice]) -> bytes:
-    """The body for a `response_format`; `times` are the granularities of `verbose_json`."""
-    match shape:
+def write(
+    transcript: Transcript,
+    shape: Shape,
+    *,
+    known: Collection[str] = (),
+    spaces: bool = False,
+    warnings: Sequence[Notice] = (),
+) -> bytes:
+    """The body for a `response_format`. `known` are the names of speakers that were sent; with `spaces`
+    words keep the space before them.
+    """
+    match shape.format:
         case "text":
             return (formats.plain(transcript.segments) + "\n").encode()
         case "srt":
@@ -111,43 +161,79 @@ def write(transcript: Transcript, shape: str, times: set[str], warnings: Sequenc
     usage = Usage(transcript.duration)
     notices = list(warnings) or UNSET
     body: Struct
-    match shape:
+    match shape.format:
         case "verbose_json":
             body = VerboseJson(
                 task=transcript.task,
                 language=LANGUAGES.get(transcript.language or "", transcript.language),
                 duration=transcript.duration,
                 text=transcript.text,
-                words=_words(transcript) if "word" in times else UNSET,
-                segments=[_segment(segment) for segment in transcript.segments]
-                if "segment" in times
-                else UNSET,
+                words=_words(transcript, spaces=spaces) if "word" in shape.times else UNSET,
+                segments=list(map(verbose, transcript.segments)) if "segment" in shape.times else UNSET,
                 usage=usage,
                 warnings=notices,
             )
         case "diarized_json":
-            segments = _diarized(transcript.segments)
+            segments = diarized(transcript.segments, known)
             body = DiarizedJson(
                 task=transcript.task,
                 duration=transcript.duration,
-                text="\n".join(f"{segment.speaker}: {segment.text}" for segment in segments),
+                text="\n".join(map(line, segments)),
                 segments=segments,
                 usage=usage,
                 warnings=notices,
             )
-        case _:
-            body = Json(text=transcript.text, usage=usage, warnings=notices)
+        case "json":
+            body = Json(
+                text=transcript.text,
+                languages=languages(transcript, shape),
+                logprobs=logprobs(transcript.words) if shape.logprobs else UNSET,
+                usage=usage,
+                warnings=notices,
+            )
     return msgspec.json.encode(body)
 
 
-def _words(transcript: Transcript) -> list[VerboseWord]:
+def plain(
+    transcript: Transcript,
+    shape: Shape,
+    filename: str,
+    *,
+    spaces: bool,
+    warnings: Sequence[Notice],
+) -> PlainJson:
+    """What is answered where no format was asked for, and one client reads words where another does not."""
+    return PlainJson(
+        text=transcript.text,
+        languages=languages(transcript, shape),
+        logprobs=logprobs(transcript.words) if shape.logprobs else UNSET,
+        usage=Usage(transcript.duration),
+        warnings=list(warnings) or UNSET,
+        words=[
+            SpacedWord(word=_spaced(word, spaces), start=round(word.start, 2), end=round(word.end, 2))
+            for word in transcript.words
+        ],
+        filename=filename,
+    )
+
+
+def languages(transcript: Transcript, shape: Shape) -> list[Language] | UnsetType:
+    """The language that was heard, where the answer is to have it."""
+    if not shape.languages:
+        return UNSET
+    return [Language(transcript.language)] if transcript.language else []
+
+
+def logprobs(words: Iterable[Word]) -> list[Logprob]:
+    """Words with the logs of their probabilities."""
     return [
-        VerboseWord(word=word.text.strip(), start=word.start, end=word.end, speaker=word.speaker or UNSET)
-        for word in transcript.words
+        Logprob(word.text, list(word.text.encode()), math.log(max(word.probability, _LEAST)))
+        for word in words
     ]
 
 
-def _segment(segment: Segment) -> VerboseSegment:
+def verbose(segment: Segment) -> VerboseSegment:
+    """A segment with its evidence."""
     return VerboseSegment(
         id=segment.id,
         seek=segment.seek,
@@ -163,25 +249,37 @@ def _segment(segment: Segment) -> VerboseSegment:
     )
 
 
-def _diarized(segments: Sequence[Segment]) -> list[DiarizedSegment]:
-    letters: dict[str, str] = {}
-    return [
-        DiarizedSegment(
-            id=f"seg_{number:03}",
-            start=segment.start,
-            end=segment.end,
-            text=segment.text.strip(),
-            speaker=letters.setdefault(segment.speaker, letter(len(letters))) if segment.speaker else UNKNOWN,
+def diarized(segments: Sequence[Segment], known: Collection[str]) -> list[DiarizedSegment]:
+    """Segments with their speakers: those of `known` names by these, the others by letters."""
+    free = (name for number in range(len(segments) + len(known)) if (name := letter(number)) not in known)
+    labels = {name: name for name in known}
+    found = []
+    for number, segment in enumerate(segments, start=1):
+        if segment.speaker and segment.speaker not in labels:
+            labels[segment.speaker] = next(free)
+        found.append(
+            DiarizedSegment(
+                id=f"seg_{number:03}",
+                start=segment.start,
+                end=segment.end,
+                text=segment.text.strip(),
+                speaker=labels[segment.speaker] if segment.speaker else UNKNOWN,
+            )
         )
-        for number, segment in enumerate(segments, start=1)
+    return found
+
+
+def line(segment: DiarizedSegment) -> str:
+    """A line of the whole text: who, and what."""
+    return f"{segment.speaker}: {segment.text}"
+
+
+def _words(transcript: Transcript, *, spaces: bool) -> list[VerboseWord]:
+    return [
+        VerboseWord(word=_spaced(word, spaces), start=word.start, end=word.end, speaker=word.speaker or UNSET)
+        for word in transcript.words
     ]
 
 
-def letter(number: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
-    letters = ""
-    while number >= 0:
-        number, last = divmod(number, 26)
-        letters = chr(ord("A") + last) + letters
-        number -= 1
-    return letters
+def _spaced(word: Word, spaces: bool) -> str:
+    return word.text if spaces else word.text.strip()

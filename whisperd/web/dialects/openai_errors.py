@@ -1,0 +1,41 @@
+"""OpenAI's errors, and so its dialect."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from whisperd.errors import WhisperdError
+from whisperd.web.endpoint import Dialect
+
+
+class ErrorDetail(Struct, frozen=True):
+    """All four keys are always there."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Struct, frozen=True):
+    """An error, as OpenAI's clients read it."""
+
+    error: ErrorDetail
+
+
+def error_body(error: WhisperdError) -> ErrorBody:
+    """`{"error": {message, type, param, code}}`."""
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    return ErrorBody(ErrorDetail(error.message, kind, getattr(error, "param", None), error.code))
+
+
+def render_error(_: web.Request, error: WhisperdError) -> web.Response:
+    """The error as a reply."""
+    return web.Response(
+        body=msgspec.json.encode(error_body(error)), status=error.status, content_type="application/json"
+    )
+
+
+DIALECT: Final = Dialect(name="openai", render_error=render_error, error=ErrorBody)

@@ -1,0 +1,184 @@
+"""`stream=true`: the text as it is found, as server-sent events.
+
+`transcript.text.delta` comes for each segment, and all deltas together are the text of
+`transcript.text.done`. Who speaks is known at the end alone: a request for speakers gets its deltas then,
+as `diarized_json` each with a `transcript.text.segment`.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+from whisperd.errors import WhisperdError
+from whisperd.transcript import formats
+from whisperd.transcript.model import Notice, Request, Segment, Transcript
+from whisperd.web.dialects.openai_errors import error_body
+from whisperd.web.dialects.openai_fields import Shape
+from whisperd.web.dialects.openai_replies import (
+    Language,
+    Logprob,
+    Usage,
+    diarized,
+    languages,
+    line,
+    logprobs,
+)
+from whisperd.web.keys import EXCHANGE
+from whisperd.web.speech import process
+
+HEARTBEAT_S = 15.0
+"""Silence after which a comment is sent, so that nobody on the way gives the connection up."""
+
+
+class Delta(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.delta"):
+    """More of the text."""
+
+    delta: str
+    logprobs: list[Logprob] | UnsetType = UNSET
+    segment_id: str | UnsetType = UNSET
+
+
+class Done(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.done"):
+    """The whole text."""
+
+    text: str
+    languages: list[Language] | UnsetType = UNSET
+    logprobs: list[Logprob] | UnsetType = UNSET
+    usage: Usage
+    warnings: list[Notice] | UnsetType = UNSET
+
+
+async def stream(
+    request: web.Request, wanted: Request, shape: Shape, warnings: Sequence[Notice]
+) -> web.StreamResponse:
+    """Answer with events. Raises WhisperdError for what goes wrong before the first; later it is an event."""
+    said: asyncio.Queue[Segment | None] = asyncio.Queue()
+    work = asyncio.create_task(process(request, wanted, _Ear(said)))
+    work.add_done_callback(lambda _: said.put_nowait(None))
+    events = _Events(request, warnings)
+    telling = _Telling(shape, [known.name for known in wanted.known_speakers])
+    try:
+        while segment := await events.meanwhile(said):
+            if not wanted.speakers:
+                await events.send(telling.of(segment))
+        transcript = await work
+        await events.send(telling.rest(transcript, [*warnings, *transcript.warnings]))
+    except WhisperdError as error:
+        if not events.begun:
+            raise
+        request[EXCHANGE].failure = error
+        await events.fail(error)
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    return await events.end()
+
+
+class _Ear:
+    """Hears segments for a queue."""
+
+    def __init__(self, said: "asyncio.Queue[Segment | None]") -> None:
+        self._said = said
+
+    def moved(self, position_s: float) -> None:
+        """Progress, of which OpenAI's events don't tell."""
+
+    def heard(self, segment: Segment) -> None:
+        self._said.put_nowait(segment)
+
+
+class _Telling:
+    """Makes events of segments, so that the deltas together are the whole text."""
+
+    def __init__(self, shape: Shape, known: Collection[str]) -> None:
+        self._shape = shape
+        self._known = known
+        self._told = 0
+        self._held = ""
+        """Space behind what was told: the text ends without it."""
+        self._begun = False
+
+    def of(self, segment: Segment) -> Iterator[Struct]:
+        """The delta of the next segment, unless it is empty."""
+        self._told += 1
+        text = self._held + segment.text if self._begun else segment.text.lstrip()
+        told = text.rstrip()
+        self._held = text[len(told) :]
+        if told:
+            self._begun = True
+            yield Delta(delta=told, logprobs=logprobs(segment.words) if self._shape.logprobs else UNSET)
+
+    def rest(self, transcript: Transcript, warnings: Sequence[Notice]) -> Iterator[Struct]:
+        """What was not told yet, and the end."""
+        text = transcript.text
+        if self._shape.format == "diarized_json":
+            spoken = diarized(transcript.segments, self._known)
+            text = "\n".join(map(line, spoken))
+            for number, one in enumerate(spoken):
+                yield Delta(delta="\n" * bool(number) + line(one), segment_id=one.id)
+                yield one
+        elif self._shape.format == "text" and not self._told:
+            if text := formats.plain(transcript.segments):
+                yield Delta(delta=text)
+        else:
+            for segment in transcript.segments[self._told :]:
+                yield from self.of(segment)
+        yield Done(
+            text=text,
+            languages=languages(transcript, self._shape),
+            logprobs=logprobs(transcript.words) if self._shape.logprobs else UNSET,
+            usage=Usage(transcript.duration),
+            warnings=list(warnings) or UNSET,
+        )
+
+
+class _Events:
+    """A reply of server-sent events, which begins with the first."""
+
+    def __init__(self, request: web.Request, warnings: Sequence[Notice]) -> None:
+        self._request = request
+        self._response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",  # nginx would collect them
+            }
+        )
+        if warnings:
+            self._response.headers["X-Whisperd-Warnings"] = ", ".join({notice.code for notice in warnings})
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was sent."""
+        return self._response.prepared
+
+    async def meanwhile(self, said: "asyncio.Queue[Segment | None]") -> Segment | None:
+        """The next of a queue, with a sign of life for each while that it takes."""
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    return await said.get()
+            except TimeoutError:
+                await self._write(b": still at it\n\n")
+
+    async def send(self, events: Iterator[Struct]) -> None:
+        """Send events."""
+        for event in events:
+            await self._write(b"data: " + msgspec.json.encode(event) + b"\n\n")
+
+    async def fail(self, error: WhisperdError) -> None:
+        """Tell of an error, which ends the stream."""
+        await self._write(b"event: error\ndata: " + msgspec.json.encode(error_body(error)) + b"\n\n")
+
+    async def end(self) -> web.StreamResponse:
+        """The whole reply, sent."""
+        await self._response.write_eof()
+        return self._response
+
+    async def _write(self, data: bytes) -> None:
+        if not self._response.prepared:
+            await self._response.prepare(self._request)
+        await self._response.write(data)
