@@ -54,7 +54,7 @@ def renderer(
             else _TYPES.get(kinds.get(name, ""), "value_error")
         )
         sent = request.query.get(name)
-        in_body = sent is None and request.content_type == "application/json"
+        in_body = sent is None and (name not in kinds or request.content_type == "application/json")
         return Wrong(type=kind, loc=["body" if in_body else "query", name], msg=error.message, input=sent)
 
     def render(request: web.Request, error: WhisperdError) -> web.Response:
