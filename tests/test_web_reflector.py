@@ -184,7 +184,7 @@ async def test_a_language_that_the_model_does_not_know_is_a_422_that_says_which_
         (UrlNotFound("Audio file not found: http://store/talk"), 404),
         (UrlRefused("store is private"), 403),
         (TooLarge("the file is larger than the limit"), 413),
-        (FetchFailed("http://store/talk: no connection"), 502),
+        (FetchFailed("http://store/talk: no connection"), 424),
     ],
 )
 @pytest.mark.parametrize("path", [FROM_URL, "/diarize"])
@@ -388,7 +388,7 @@ async def test_a_failure_says_which_work_failed(web: Web, path: str, work: str) 
     web.service.error = EngineError("the engine failed")
     assert await post(web, path, body, 500) == {"detail": f"{work} failed: the engine failed"}
     web.fetcher.error = FetchFailed("no connection")
-    assert await post(web, path, body, 502) == {"detail": f"{work} failed: no connection"}
+    assert await post(web, path, body, 424) == {"detail": f"{work} failed: no connection"}
     assert web.spooled() == []
 
 

@@ -33,7 +33,7 @@ def _renderer(
     render = fastapi.renderer(query)
 
     def render_error(request: web.Request, error: WhisperdError) -> web.Response:
-        if work and error.status >= 500 and not isinstance(error, Unavailable):
+        if work and not isinstance(error, RequestError | Unavailable):
             return fastapi.reply(fastapi.Detail(f"{work} failed: {error.message}"), error.status)
         return render(request, error)
 
