@@ -39,6 +39,8 @@ class Answer:
     """Without Content-Length."""
     compressed: bool = False
     """With gzip, whether it was asked for or not."""
+    late_s: float = 0
+    """Before it begins."""
     pause_s: float = 0
     """Before each of its pieces, of which there are eight then."""
     stalls_after: int | None = None
@@ -108,6 +110,7 @@ class FileServer:
             return web.Response(status=404)
         if request.method == "HEAD" and "X-Amz-Signature" in request.query:
             return web.Response(status=403)
+        await asyncio.sleep(answer.late_s)
         try:
             return await self._send(request, answer)
         except (asyncio.CancelledError, ConnectionError):

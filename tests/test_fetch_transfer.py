@@ -1,6 +1,7 @@
 """One transfer: what a server may send, how it may fail, and what callers are told of it."""
 
 import asyncio
+import errno
 import logging
 import os
 import ssl
@@ -214,6 +215,15 @@ async def test_a_password_goes_to_its_own_host_only(config: Config, files: FileS
     assert sent == ["Basic dXNlcjpwYUBzcw==", None, None]
 
 
+async def test_no_cookies_are_kept(config: Config, files: FileServer) -> None:
+    files.add("talk.wav", RECORDING)
+    headers = {"Location": "/talk.wav", "Set-Cookie": "session=1; Path=/"}
+    url = files.add("from", Answer(status=302, headers=headers)).replace("127.0.0.1", "garage")
+    async with fetching(fetch_from_here(config), FakeResolver(garage=[["127.0.0.1"]])) as fetcher:
+        assert await fetched(fetcher, url) == RECORDING
+    assert "Cookie" not in files.asked[1].headers
+
+
 # ---- failures ------------------------------------------------------------------------------------
 
 
@@ -368,6 +378,18 @@ async def test_a_full_disk_is_a_passing_trouble_of_ours(
     assert error.retry_after_s == 60
 
 
+async def test_a_broken_disk_is_a_failure_of_the_server(
+    fetcher: Fetcher, files: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path, _mode: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    url = files.add("talk.wav", RECORDING)
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        await fetched(fetcher, url)
+
+
 # ---- limits --------------------------------------------------------------------------------------
 
 
@@ -435,6 +457,14 @@ async def test_a_body_that_comes_slowly_is_not_given_up(config: Config, files: F
     url = files.add("talk.wav", Answer(body=RECORDING, pause_s=0.25))
     async with fetching(fetch_from_here(config, idle=Duration("1s"))) as fetcher:
         assert await fetched(fetcher, url) == RECORDING
+
+
+async def test_each_redirect_may_take_its_time(config: Config, files: FileServer) -> None:
+    for hop in range(5):
+        files.add(str(hop), Answer(status=302, headers={"Location": str(hop + 1)}, late_s=0.25))
+    files.add("5", RECORDING)
+    async with fetching(fetch_from_here(config, idle=Duration("1s"))) as fetcher:
+        assert await fetched(fetcher, f"{files.base}/0") == RECORDING
 
 
 async def test_a_transfer_as_a_whole_has_its_time(

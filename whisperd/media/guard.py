@@ -89,11 +89,10 @@ def is_public(address: Address) -> bool:
 
 def _may_be_used(text: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     try:
-        address = ipaddress.ip_address(text)
+        address = _meant(ipaddress.ip_address(text))
     except ValueError:
         return False  # some other way to write a number, which the system's resolver might understand
-    candidates = {address, _meant(address)}
-    return is_public(address) or any(each in network for network in networks for each in candidates)
+    return is_public(address) or any(address in network for network in networks)
 
 
 def _meant(address: Address) -> Address:

@@ -38,7 +38,7 @@ from whisperd.errors import (
     UrlRefused,
     WhisperdError,
 )
-from whisperd.media.disk import finish, storing
+from whisperd.media.disk import storing
 from whisperd.media.guard import Guard
 from whisperd.media.urls import parse, shown
 
@@ -151,7 +151,7 @@ class Transfers:
                 cookie_jar=DummyCookieJar(),
                 headers={"Accept-Encoding": "identity", "User-Agent": f"whisperd/{__version__}"},
                 skip_auto_headers=("Content-Type",),  # presigned URLs are not valid with one
-                timeout=ClientTimeout(total=None, sock_connect=None),
+                timeout=ClientTimeout(),  # none, for `_patience` has them
                 trust_env=False,
             )
             self._opened = session, guard
@@ -170,7 +170,7 @@ def _sending(path: Path | None, moved: Moved) -> Iterator[dict[str, Any]]:
 
 
 async def _pieces(file: BinaryIO, moved: Moved) -> AsyncIterator[bytes]:
-    while piece := await finish(asyncio.to_thread(file.read, _PIECE_BYTES)):
+    while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
         yield piece
         moved()
 
