@@ -6,17 +6,24 @@ decoder.yml and two SentencePiece models.
 
 import functools
 import io
+import itertools
 import json
 import math
 import random
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import sentencepiece
 import torch
+from pulls import Listener
 from torch import nn
+
+from whisperd.models.add import add
+from whisperd.models.store import Store
+from whisperd.transcript.pairs import model_name
 
 _LANGUAGES: Final = ("en", "fr", "es")
 _WORDS: Final = (
@@ -24,39 +31,42 @@ _WORDS: Final = (
     ("dog", "chien", "perro"), ("sleeps", "dort", "duerme"), ("eats", "mange", "come"), ("and", "et", "y"),
     ("red", "rouge", "rojo"), ("small", "petit", "pequeño"), ("house", "maison", "casa"),
     ("meeting", "réunion", "reunión"), ("starts", "commence", "empieza"), ("noon", "midi", "mediodía"),
-    ("today", "aujourd'hui", "hoy"),
+    ("here", "ici", "aquí"),
 )  # fmt: skip
-LONGEST: Final = 8
+LONGEST: Final = 6
 """Words of a sentence, at most: more than that the models have not seen."""
 
 _WIDTH: Final = 64
 _HEADS: Final = 4
+_DEPTH: Final = 2
 _END, _UNKNOWN = "</s>", "<unk>"
+_UNHEARD_OF: Final = "☃"
 
 
 def word_for_word(text: str, source: str, target: str) -> str:
     """What a model makes of a text."""
     found = dict(zip(_words(source), _words(target), strict=True))
     found |= {word.capitalize(): other.capitalize() for word, other in found.items()}
-    return re.sub(r"[\w']+", lambda match: found[match[0]], text)
+    return re.sub(r"\w+", lambda match: found[match[0]], text)
 
 
 def _words(language: str) -> list[str]:
     return [row[_LANGUAGES.index(language)] for row in _WORDS]
 
 
-def _sentence(chance: random.Random, language: str) -> str:
+def sentence(chance: random.Random, language: str) -> str:
+    """Words at random."""
     words = chance.choices(_words(language), k=chance.randint(1, LONGEST))
     if chance.random() < 0.7:
         words[0] = words[0].capitalize()
-    return " ".join(words) + chance.choice([".", "?", "", ","])
+    return " ".join(words) + chance.choice([".", "?", ""])
 
 
 def _tokenizer(languages: tuple[str, ...]) -> bytes:
     chance = random.Random(1)
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=(_sentence(chance, chance.choice(languages)) for _ in range(2000)),
+        sentence_iterator=(sentence(chance, chance.choice(languages)) for _ in range(2000)),
         model_writer=written,
         model_type="unigram",
         vocab_size=200,
@@ -67,7 +77,7 @@ def _tokenizer(languages: tuple[str, ...]) -> bytes:
     return written.getvalue()
 
 
-class _Transformer(nn.Module):
+class _Transformer(nn.Module):  # type: ignore[misc]
     """Marian's: normalized after each block, one embedding for both sides and the output, no start token."""
 
     def __init__(self, vocabulary: int) -> None:
@@ -75,22 +85,26 @@ class _Transformer(nn.Module):
         options: Any = {"dim_feedforward": 2 * _WIDTH, "dropout": 0.0, "batch_first": True}
         self.embedding = nn.Embedding(vocabulary, _WIDTH)
         nn.init.normal_(self.embedding.weight, std=_WIDTH**-0.5)
-        self.encoder = nn.TransformerEncoderLayer(_WIDTH, _HEADS, **options)
-        self.decoder = nn.TransformerDecoderLayer(_WIDTH, _HEADS, **options)
+        self.encoder, self.decoder = (
+            nn.ModuleList(layer(_WIDTH, _HEADS, **options) for _ in range(_DEPTH))
+            for layer in (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+        )
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, source: torch.Tensor, target: torch.Tensor, padded: torch.Tensor) -> torch.Tensor:
         read = self._embed(source) + _positions(source.shape[1])
-        read = self.encoder(read, src_key_padding_mask=padded)
+        for layer in self.encoder:
+            read = layer(read, src_key_padding_mask=padded)
         embedded = self._embed(target)
         started = torch.cat([torch.zeros_like(embedded[:, :1]), embedded[:, :-1]], dim=1)
         written = started + _positions(target.shape[1])
         ahead = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
-        written = self.decoder(written, read, tgt_mask=ahead, memory_key_padding_mask=padded)
+        for layer in self.decoder:
+            written = layer(written, read, tgt_mask=ahead, memory_key_padding_mask=padded)
         return written @ self.embedding.weight.T + self.bias
 
     def _embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.embedding(tokens) * math.sqrt(_WIDTH)  # type: ignore[no-any-return]
+        return self.embedding(tokens) * math.sqrt(_WIDTH)
 
 
 def _positions(count: int) -> torch.Tensor:
@@ -121,17 +135,19 @@ def _train(source: str, targets: tuple[str, ...]) -> _Trained:
     chance = random.Random(1)
 
     def example() -> tuple[list[int], list[int]]:
-        text, target = _sentence(chance, source), chance.choice(targets)
+        text, target = sentence(chance, source), chance.choice(targets)
+        if chance.random() < 0.2:
+            text = text.replace(" ", f" {_UNHEARD_OF} ", 1)
         read = read_pieces.encode(text, out_type=str)
         written = write_pieces.encode(word_for_word(text, source, target), out_type=str)
         before = [numbers[f">>{target}<<"]] if tokens else []
         return (
-            [*before, *(numbers[piece] for piece in read), 0],
-            [*(numbers[piece] for piece in written), 0],
+            [*before, *(numbers.get(piece, 1) for piece in read), 0],
+            [*(numbers.get(piece, 1) for piece in written), 0],
         )
 
     torch.manual_seed(1)
-    steps = 300 * len(targets)
+    steps = 200 + 100 * len(targets)
     model = _Transformer(len(vocabulary))
     optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps, pct_start=0.2)
@@ -178,10 +194,21 @@ def publish(directory: Path, source: str, *targets: str) -> None:
     )
 
 
+def install(state: Path, source: str, target: str) -> Path:
+    """Train a model and install it below a state directory, as `whisperd models add` does; its directory."""
+    store = Store(state)
+    name = model_name((source, target))
+    with TemporaryDirectory() as scratch:
+        published = Path(scratch, name)
+        publish(published, source, target)
+        add(name, published, store, Listener())
+    return store.directory(name)
+
+
 _OPTIONS: Final = f"""\
 type: transformer
-enc-depth: 1
-dec-depth: 1
+enc-depth: {_DEPTH}
+dec-depth: {_DEPTH}
 transformer-heads: {_HEADS}
 transformer-ffn-activation: relu
 transformer-preprocess: ""
@@ -193,28 +220,26 @@ transformer-guided-alignment-layer: last
 """
 
 
-def _in_marians_names(weights: dict[str, torch.Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+def _in_marians_names(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
     found = {"Wemb": weights["embedding.weight"], "decoder_ff_logit_out_b": weights["bias"][None]}
     for side, blocks in {
         "encoder": {"self_attn": "self", "ffn": "ffn"},
         "decoder": {"self_attn": "self", "multihead_attn": "context", "ffn": "ffn"},
     }.items():
-        for number, (name, block) in enumerate(blocks.items(), start=1):
-            scope = f"{side}_l1_{block}"
+        for depth, (number, (name, block)) in itertools.product(range(_DEPTH), enumerate(blocks.items(), 1)):
+            layer, scope = f"{side}.{depth}", f"{side}_l{depth + 1}_{block}"
             if name == "ffn":
-                for layer in ("1", "2"):
-                    found[f"{scope}_W{layer}"] = weights[f"{side}.linear{layer}.weight"].T
-                    found[f"{scope}_b{layer}"] = weights[f"{side}.linear{layer}.bias"][None]
+                for letter in ("1", "2"):
+                    found[f"{scope}_W{letter}"] = weights[f"{layer}.linear{letter}.weight"].T
+                    found[f"{scope}_b{letter}"] = weights[f"{layer}.linear{letter}.bias"][None]
             else:
-                whole, biases = (
-                    weights[f"{side}.{name}.in_proj_{part}"].chunk(3) for part in ("weight", "bias")
-                )
-                for letter, weight, bias in zip("qkv", whole, biases, strict=True):
+                three = (weights[f"{layer}.{name}.in_proj_{part}"].chunk(3) for part in ("weight", "bias"))
+                for letter, weight, bias in zip("qkv", *three, strict=True):
                     found[f"{scope}_W{letter}"], found[f"{scope}_b{letter}"] = weight.T, bias[None]
-                found[f"{scope}_Wo"] = weights[f"{side}.{name}.out_proj.weight"].T
-                found[f"{scope}_bo"] = weights[f"{side}.{name}.out_proj.bias"][None]
+                found[f"{scope}_Wo"] = weights[f"{layer}.{name}.out_proj.weight"].T
+                found[f"{scope}_bo"] = weights[f"{layer}.{name}.out_proj.bias"][None]
             after = f"{scope}_{'ffn' if name == 'ffn' else 'Wo'}_ln"
-            found[f"{after}_scale"] = weights[f"{side}.norm{number}.weight"][None]
-            found[f"{after}_bias"] = weights[f"{side}.norm{number}.bias"][None]
+            found[f"{after}_scale"] = weights[f"{layer}.norm{number}.weight"][None]
+            found[f"{after}_bias"] = weights[f"{layer}.norm{number}.bias"][None]
     options = np.frombuffer(_OPTIONS.encode() + b"\0", np.int8)
     return {"special:model.yml": options} | {name: value.numpy() for name, value in found.items()}

@@ -31,7 +31,7 @@ LAYERS = (
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {
     "av", "ctranslate2", "faster_whisper", "huggingface_hub", "numpy", "onnxruntime", "pyannote",
-    "tokenizers", "torch", "torchaudio",
+    "sentencepiece", "tokenizers", "torch", "torchaudio",
 }  # fmt: skip
 AIOHTTP_ROOMS = {"web", "daemon", "cli", "media"}
 

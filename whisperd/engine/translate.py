@@ -21,12 +21,15 @@ from whisperd.transcript.pairs import pair_of
 
 logger = logging.getLogger(__name__)
 
-_END: Final = "</s>"
+_END, _UNKNOWN = "</s>", "<unk>"
 _BEAM_SIZE: Final = 4
 """What OPUS-MT's models are published with."""
 _SENTENCE_PIECES: Final = 200
 """Longer ones are cut: the models know positions up to 512, but have hardly seen sentences as long."""
 _MAX_PIECES: Final = 512
+_GROWTH: Final = 3
+"""A translation of more than so many times its source, and a few words, is a model that repeats itself."""
+_FEW_PIECES: Final = 16
 _BATCH: Final = 32
 """Sentences at once: a cancellation is noticed after so many."""
 _UNSPACED: Final = frozenset({"ja", "yue", "zh"})
@@ -91,7 +94,7 @@ class Translator:
     ) -> Iterator[str]:
         """The translations in the order of their sources; those of one length are done together."""
         order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
-        found = {}
+        found: dict[int, str] = {}
         for start in range(0, len(order), _BATCH):
             if cancelled():
                 raise Cancelled
@@ -117,21 +120,21 @@ class Translator:
             raise OutOfMemory(f"not enough memory on the {self._device} for this text") from error
 
     def _translate_once(self, batch: list[list[str]]) -> list[str]:
+        longest = max(map(len, batch), default=0)
         results = self._model.translate_batch(
             [[*self._before, *pieces, *self._after] for pieces in batch],
             beam_size=_BEAM_SIZE,
             max_input_length=0,  # what is longer was cut; nothing is dropped here
-            max_decoding_length=_MAX_PIECES,
-            replace_unknowns=True,  # an emoji stays what it is
+            max_decoding_length=min(_GROWTH * longest + _FEW_PIECES, _MAX_PIECES),
             return_end_token=True,
         )
         return [self._text(result.hypotheses[0]) for result in results]
 
     def _text(self, pieces: list[str]) -> str:
-        if pieces and pieces[-1] == _END:
-            return str(self._target.decode(pieces[:-1]))
-        logger.warning("a translation went on for %s pieces and was ended there", len(pieces))
-        return str(self._target.decode(pieces))
+        if pieces[-1:] != [_END]:
+            logger.warning("a translation went on for %s pieces and was ended there", len(pieces))
+        known = [piece for piece in pieces if piece not in {_END, _UNKNOWN}]
+        return " ".join(self._target.decode(known).split())
 
     def _free_caches(self) -> None:
         gc.collect()
