@@ -27,7 +27,7 @@ from whisperd.models.store import Store
 from whisperd.offer import Offer
 from whisperd.protocol import Kind
 from whisperd.service import Service, Serving
-from whisperd.transcript.model import Notice, Request, Segment, SpeakerHints
+from whisperd.transcript.model import KnownSpeaker, Notice, Request, Segment, SpeakerHints
 
 KINDS: Final[tuple[Kind, ...]] = ("decode", "transcribe", "diarize")
 CPU_NOTE = Notice("cpu_only", "no GPU")
@@ -326,3 +326,16 @@ async def test_an_unloaded_model_comes_back_with_the_next_request(live: Live, re
         assert await service.unload("translate") == []
         assert service.models() == ("fake",)
         assert (await service.process(Request(audio=recording))).model == "fake"
+
+
+async def test_a_bad_recording_of_a_known_speaker_is_told_before_the_text_is_there(
+    live: Live, recording: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad-audio.wav"
+    async with running(live) as service:
+        request = Request(
+            audio=recording, speakers=True, known_speakers=(KnownSpeaker("Ada", bad),), prompt="wait"
+        )
+        with pytest.raises(MediaError):
+            await service.process(request)
+        await until(lambda: service.active == 0)

@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import structs
 
@@ -48,6 +48,8 @@ class Listener(Protocol):
 
 
 Result = TypeVar("Result", bound=AnyResult)
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,6 @@ class Pipeline:
         listener: Listener | None,
         decoded: Decoded,
     ) -> Answer:
-        audio = _decoded_name(request.audio)
         warnings = []
         if decoded.truncated:
             warnings.append(
@@ -107,31 +108,19 @@ class Pipeline:
                 )
             )
         slowest = _Slowest(request.text + request.speakers, listener)
-        transcribed, transcribe = Transcribed(None, None, []), _Stage(self._clock)
-        diarization, diarize = Diarization([], []), _Stage(self._clock)
-        speakers = (
-            asyncio.create_task(self._diarize(request, audio, decoded, slowest.follow()))
-            if request.speakers
-            else None
+        (transcribed, transcribe), (outcome, diarize) = await _both(
+            self._transcribe(request, role, language, decoded, slowest),
+            self._diarize(request, decoded, slowest),
         )
-        try:
-            if request.text:
-                job = _transcribe_job(request, audio, decoded, language)
-                transcribed, transcribe = await self._stage(role, job, Transcribed, slowest.follow())
-            if speakers:
-                outcome, diarize = await speakers
-                if isinstance(outcome, Diarized):
-                    diarization = outcome.diarization
-                elif request.text:
-                    # The text is worth having without the speakers.
-                    logger.warning("diarization failed: %s", outcome.message, extra=fields(code=outcome.code))
-                    warnings.append(Notice("diarization_failed", f"no speakers: {outcome.message}"))
-                else:
-                    raise outcome
-        finally:
-            if speakers and not speakers.done():
-                speakers.cancel()
-                await asyncio.wait([speakers])
+        diarization = Diarization([], [])
+        if isinstance(outcome, Diarized):
+            diarization = outcome.diarization
+        elif request.text:
+            # The text is worth having without the speakers.
+            logger.warning("diarization failed: %s", outcome.message, extra=fields(code=outcome.code))
+            warnings.append(Notice("diarization_failed", f"no speakers: {outcome.message}"))
+        else:
+            raise outcome
         # A long recording's words would hold up the event loop.
         segments = await asyncio.to_thread(align, transcribed.segments, diarization)
         return Answer(
@@ -147,16 +136,28 @@ class Pipeline:
             warnings=warnings,
         )
 
+    async def _transcribe(
+        self, request: Request, role: Role, language: str | None, decoded: Decoded, slowest: "_Slowest"
+    ) -> "tuple[Transcribed, _Stage]":
+        if not request.text:
+            return Transcribed(None, None, []), _Stage(self._clock)
+        job = _transcribe_job(request, decoded, language)
+        return await self._stage(role, job, Transcribed, slowest.follow())
+
     async def _diarize(
-        self, request: Request, audio: Path, decoded: Decoded, progress: Progress
+        self, request: Request, decoded: Decoded, slowest: "_Slowest"
     ) -> "tuple[Diarized | EngineError, _Stage]":
         """The failure is an outcome here: what it costs depends on whether there is text."""
+        if not request.speakers:
+            return Diarized(Diarization([], [])), _Stage(self._clock)
+        progress = slowest.follow()
         async with contextlib.AsyncExitStack() as stack:
             voices = []
             for known in request.known_speakers:
                 voice, _ = await stack.enter_async_context(self._decoded(known.audio))
                 voices.append(Voice(known.name, str(_decoded_name(known.audio)), voice.samples))
-            job = DiarizeJob(str(audio), decoded.samples, request.hints, voices)
+            audio = str(_decoded_name(request.audio))
+            job = DiarizeJob(audio, decoded.samples, request.hints, voices)
             try:
                 return await self._stage(Role("diarize"), job, Diarized, progress)
             except EngineError as error:
@@ -200,13 +201,24 @@ class _Decoding:
     holders: int = 0
 
 
+async def _both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
+    """Side by side; when one fails, the other is not waited for."""
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
 def _decoded_name(source: Path) -> Path:
     return source.with_name(f"{source.name}.f32")
 
 
-def _transcribe_job(request: Request, audio: Path, decoded: Decoded, language: str | None) -> TranscribeJob:
+def _transcribe_job(request: Request, decoded: Decoded, language: str | None) -> TranscribeJob:
     return TranscribeJob(
-        audio=str(audio),
+        audio=str(_decoded_name(request.audio)),
         samples=decoded.samples,
         task=request.task,
         language=language,
