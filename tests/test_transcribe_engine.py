@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import av
-import faster_whisper.transcribe
 import pytest
 from faster_whisper.vad import VadOptions
 from msgspec.structs import replace
 from recordings import CORPUS, conversation, tone
 from running import STATE, models_installed
 
+import whisperd.engine.chunks
 from whisperd.engine import Cancelled
 from whisperd.engine.decode import Decoder
+from whisperd.engine.recognition import Recognizer
 from whisperd.engine.transcribe import Transcriber
 from whisperd.errors import OutOfMemory, ParameterError
 from whisperd.protocol import (
@@ -137,15 +138,15 @@ def test_out_of_memory_is_tried_once_more_with_empty_caches(
     tiny: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = job(conversation(), directory=tmp_path)
-    real = tiny._model.transcribe
+    real = tiny._recognizer._generate
     failures = [RuntimeError("CUDA failed with error out of memory")]
 
-    def transcribe(*arguments: Any, **options: Any) -> Any:
+    def generate(*arguments: Any, **options: Any) -> Any:
         if failures:
             raise failures.pop()
         return real(*arguments, **options)
 
-    monkeypatch.setattr(tiny._model, "transcribe", transcribe)
+    monkeypatch.setattr(tiny._recognizer, "_generate", generate)
     assert run(tiny, made).segments
     failures[:] = [RuntimeError("CUDA failed with error out of memory")] * 2
     with pytest.raises(OutOfMemory):
@@ -201,13 +202,13 @@ def test_a_detected_language_is_one_of_those_that_are_allowed(
     base: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searches = []
-    real = faster_whisper.transcribe.get_speech_timestamps
+    real = whisperd.engine.chunks.get_speech_timestamps
 
     def searched(*arguments: Any) -> Any:
         searches.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(faster_whisper.transcribe, "get_speech_timestamps", searched)
+    monkeypatch.setattr(whisperd.engine.chunks, "get_speech_timestamps", searched)
     source = english(tmp_path)
     free = run(base, job(source, directory=tmp_path))
     bound = run(base, job(source, directory=tmp_path, languages=["fr", "de"]))
@@ -224,7 +225,7 @@ def test_a_detected_language_is_one_of_those_that_are_allowed(
 def test_a_single_allowed_language_is_not_detected(
     base: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(faster_whisper.WhisperModel, "detect_language")
+    monkeypatch.delattr(Recognizer, "_hear")
     result = run(base, job(english(tmp_path), directory=tmp_path, languages=["en"]))
     assert (result.language, result.language_probability) == ("en", 1)
     assert result.segments
@@ -269,7 +270,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[VadOptions]:
         asked.append(options)
         return []
 
-    monkeypatch.setattr(faster_whisper.transcribe, "get_speech_timestamps", searched)
+    monkeypatch.setattr(whisperd.engine.chunks, "get_speech_timestamps", searched)
     return asked
 
 

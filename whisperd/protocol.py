@@ -40,11 +40,15 @@ class TranscribeSetup(Struct, frozen=True, tag="transcribe"):
     device_index: int
     compute_type: str
     concurrency: int
-    """Recordings at once, each on a CTranslate2 worker of its own."""
+    """Recordings at once; they share batches."""
     threads: int
-    """CPU threads of each of those."""
+    """CPU threads of each CTranslate2 worker."""
     beam_size: int
     vad: bool
+    workers: int = 1
+    """CTranslate2 workers: batches at once."""
+    batch_size: int = 4
+    """Chunks in a batch, at the most."""
 
 
 class DiarizeSetup(Struct, frozen=True, tag="diarize"):

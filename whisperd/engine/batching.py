@@ -1,0 +1,115 @@
+"""The one queue of what all running requests have for the model, and what of it shares a batch."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+
+class Work(Protocol):
+    """Something for the model to do."""
+
+    @property
+    def key(self) -> Hashable:
+        """Works with equal keys can share a batch."""
+        ...
+
+
+W = TypeVar("W", bound=Work)
+
+
+class Line(Generic[W]):
+    """What one request has in the queue, in order."""
+
+    def __init__(self) -> None:
+        self.works: deque[W] = deque()
+        self.left = False
+
+
+class BatchQueue(Generic[W]):
+    """Requests take turns at being the first in a batch, and whose key is the same may come along.
+
+    Who is new comes next, but old and new alternate: a short recording waits for one batch of a long one, and
+    the long one gets on however many short ones come.
+    """
+
+    def __init__(self, batch_size: Callable[[W], int]) -> None:
+        self._batch_size = batch_size
+        self._changed = threading.Condition()
+        self._new: deque[Line[W]] = deque()
+        self._old: deque[Line[W]] = deque()
+        self._new_is_next = True
+        self._closed = False
+
+    def enter(self) -> Line[W]:
+        """A request's place in the queue."""
+        line: Line[W] = Line()
+        with self._changed:
+            self._new.append(line)
+        return line
+
+    def leave(self, line: Line[W]) -> None:
+        """Drop all that a request still has."""
+        with self._changed:
+            line.left = True
+            line.works.clear()
+            for lines in (self._new, self._old):
+                if line in lines:
+                    lines.remove(line)
+
+    def put(self, line: Line[W], *works: W) -> None:
+        """Behind what the request has; nothing happens if it has left."""
+        self._put(line, line.works.extend, works)
+
+    def put_first(self, line: Line[W], *works: W) -> None:
+        """Before what the request has: all that comes later waits for it."""
+        self._put(line, line.works.extendleft, works[::-1])
+
+    def take(self) -> list[W]:
+        """The next batch; waits for one. Empty once the queue is closed."""
+        with self._changed:
+            while not self._closed:
+                if (first := self._next()) is not None:
+                    return self._batch(first)
+                self._changed.wait()
+        return []
+
+    def close(self) -> None:
+        """Nobody takes anything more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(self, line: Line[W], put: Callable[[Iterable[W]], None], works: Iterable[W]) -> None:
+        with self._changed:
+            if not line.left:
+                put(works)
+                self._changed.notify()
+
+    def _next(self) -> Line[W] | None:
+        """Whose turn it is, of those that have something."""
+        new = next((line for line in self._new if line.works), None)
+        old = next((line for line in self._old if line.works), None)
+        line = new if new and (self._new_is_next or not old) else old
+        self._new_is_next = line is not new
+        return line
+
+    def _batch(self, first: Line[W]) -> list[W]:
+        """The first's first work, then what shares its key: one from each line in turn, then over again."""
+        key = first.works[0].key
+        size = self._batch_size(first.works[0])
+        batch: list[W] = []
+        others = [line for line in (*self._new, *self._old) if line is not first]
+        while len(batch) < size:
+            sharing = [line for line in (first, *others) if line.works and line.works[0].key == key]
+            if not sharing:
+                break
+            for line in sharing[: size - len(batch)]:
+                batch.append(line.works.popleft())
+                self._served(line)
+        return batch
+
+    def _served(self, line: Line[W]) -> None:
+        """Its next turn is after everybody else's."""
+        (self._new if line in self._new else self._old).remove(line)
+        self._old.append(line)

@@ -1,0 +1,141 @@
+"""What the model is given at once: speech, without the long silences, in chunks of at most 30 s.
+
+Recordings are read block by block, so that one of hours takes no more memory than one of minutes.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+from numpy.typing import NDArray
+
+from whisperd.protocol import SAMPLE_RATE_HZ
+
+Audio = NDArray[np.float32]
+
+WINDOW_S: Final = 30
+"""Whisper's window."""
+_WINDOW: Final = WINDOW_S * SAMPLE_RATE_HZ
+_EARLIEST_CUT: Final = 22 * SAMPLE_RATE_HZ
+_INSTANT_S: Final = 0.1
+"""Before the end of a passage: it belongs to the piece that ends there, not to the next."""
+_BLOCK: Final = 120 * SAMPLE_RATE_HZ
+_HOP: Final = SAMPLE_RATE_HZ // 100
+_QUIET_HOPS: Final = 20
+"""A cut is made in the middle of the quietest 200 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a recording, in samples."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Pieces of a recording, one after the other, to be decoded together. Its own times are in seconds."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return sum(piece.end - piece.start for piece in self.pieces) / SAMPLE_RATE_HZ
+
+    @property
+    def start(self) -> float:
+        """Where it begins in the recording, in seconds."""
+        return self.pieces[0].start / SAMPLE_RATE_HZ
+
+    def audio(self, recording: Audio) -> Audio:
+        """Its samples."""
+        return np.concatenate([recording[piece.start : piece.end] for piece in self.pieces])
+
+    def after(self, time: float) -> "Chunk":
+        """What is left of it from `time` on; `time` lies before its end."""
+        left = []
+        skipped = round(time * SAMPLE_RATE_HZ)
+        for piece in self.pieces:
+            if skipped < piece.end - piece.start:
+                left.append(Piece(piece.start + skipped, piece.end))
+            skipped = max(0, skipped - (piece.end - piece.start))
+        return Chunk(tuple(left))
+
+    def span(self, start: float, end: float) -> tuple[float, float]:
+        """A word of it in the recording: all in the piece that has the word's middle."""
+        piece, offset = self._piece((start + end) / 2)
+        first, last = piece.start / SAMPLE_RATE_HZ, piece.end / SAMPLE_RATE_HZ
+        return min(max(start + offset, first), last), min(max(end + offset, first), last)
+
+    def stretch(self, start: float, end: float) -> tuple[float, float]:
+        """A passage of it in the recording: from piece to piece, if need be."""
+        return self.span(start, start)[0], self.span(max(start, end - _INSTANT_S), end)[1]
+
+    def _piece(self, time: float) -> tuple[Piece, float]:
+        """The piece with that moment, and the seconds by which it is later in the recording."""
+        sample = time * SAMPLE_RATE_HZ
+        before = 0
+        for piece in self.pieces[:-1]:
+            if sample < before + piece.end - piece.start:
+                break
+            before += piece.end - piece.start
+        else:
+            piece = self.pieces[-1]
+        return piece, (piece.start - before) / SAMPLE_RATE_HZ
+
+
+def chunks(recording: Audio, detection: VadOptions | None) -> Iterator[Chunk]:
+    """The speech that `detection` finds, or everything where it is None, packed; found as it is asked for."""
+    packed: list[Piece] = []
+    length = 0
+    for piece in _short(recording, _speech(recording, detection)):
+        if packed and length + piece.end - piece.start > _WINDOW:
+            yield Chunk(tuple(packed))
+            packed, length = [], 0
+        packed.append(piece)
+        length += piece.end - piece.start
+    if packed:
+        yield Chunk(tuple(packed))
+
+
+def _speech(recording: Audio, detection: VadOptions | None) -> Iterator[tuple[Piece, int]]:
+    """Stretches of speech, each with the silence (samples) that parts it from the next, at the least."""
+    for start in range(0, len(recording), _BLOCK):
+        block = recording[start : start + _BLOCK]
+        if detection is None:
+            yield Piece(start, start + len(block)), 1
+            continue
+        silence = detection.min_silence_duration_ms * SAMPLE_RATE_HZ // 1000
+        for found in get_speech_timestamps(block, detection):
+            yield Piece(start + found["start"], start + found["end"]), silence
+
+
+def _short(recording: Audio, speech: Iterable[tuple[Piece, int]]) -> Iterator[Piece]:
+    """The same speech in pieces that fit into the window: joined over blocks' ends, cut where it is quiet."""
+    held: Piece | None = None
+    for piece, silence in speech:
+        if held and piece.start % _BLOCK == 0 and piece.start - held.end < silence:
+            held = Piece(held.start, piece.end)
+        else:
+            if held:
+                yield held
+            held = piece
+        while held.end - held.start > _WINDOW:
+            cut = _quietest(recording, held.start + _EARLIEST_CUT, held.start + _WINDOW)
+            yield Piece(held.start, cut)
+            held = Piece(cut, held.end)
+    if held:
+        yield held
+
+
+def _quietest(recording: Audio, start: int, end: int) -> int:
+    """The sample between two at which a cut hurts least."""
+    hops = (end - start) // _HOP
+    sound = recording[start : start + hops * _HOP].reshape(hops, _HOP)
+    energy: NDArray[Any] = np.einsum("ij,ij->i", sound, sound)
+    around = np.convolve(energy, np.ones(_QUIET_HOPS), mode="valid")
+    return start + (int(around.argmin()) + _QUIET_HOPS // 2) * _HOP

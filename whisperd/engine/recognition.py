@@ -1,0 +1,311 @@
+"""The model at work: threads that take batches from the queue, and hand each chunk's outcome back.
+
+A chunk that has to be tried again goes back to the queue by itself, before all else that its request has
+there; the others of its batch are done.
+"""
+
+import gc
+import logging
+import threading
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import get_compression_ratio
+from numpy.typing import NDArray
+
+from whisperd.engine.attempts import Attempts, Decoded
+from whisperd.engine.batching import BatchQueue, Line
+from whisperd.engine.features import FRAMES_PER_S, WINDOW, Mel, padded
+from whisperd.engine.passages import TIMESTAMP_S, passages
+from whisperd.engine.prompts import MAX_TOKENS, Prompts
+from whisperd.engine.segments import Said
+from whisperd.engine.words import words
+from whisperd.errors import OutOfMemory
+from whisperd.transcript.model import Task
+
+logger = logging.getLogger(__name__)
+
+_BEST_OF: Final = 5
+"""Texts that are sampled at a temperature above 0, to keep the most probable."""
+_TOKENS_PER_S: Final = 15
+"""Nobody speaks faster; a decoder that does in a fitted window has lost its way."""
+_SOME_TOKENS: Final = 20
+
+Encoded = NDArray[Any]
+"""A chunk's encoder output, shape (positions, dimensions)."""
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(eq=False, kw_only=True)
+class Work:
+    """A chunk on its way through the model."""
+
+    line: "Line[Hearing | Transcribing]"
+    features: Mel
+    context: int
+    """Frames to encode."""
+    encoded: Encoded | None = None
+    """Kept from an earlier turn."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Hearing(Work):
+    """Which language is it?"""
+
+    done: "Future[Heard]" = field(default_factory=Future)
+
+    @property
+    def key(self) -> Hashable:
+        """Windows of one length."""
+        return ("language", self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The probability of each language, by its code."""
+
+    probabilities: dict[str, float]
+    encoded: Encoded
+
+
+@dataclass(eq=False, kw_only=True)
+class Transcribing(Work):
+    """What is said?"""
+
+    language: str
+    task: Task
+    prompt: tuple[int, ...]
+    beam_size: int
+    words: bool
+    detected: bool
+    """Whether speech detection vouches for the chunk."""
+    attempts: Attempts
+    done: "Future[Spoken]" = field(default_factory=Future)
+
+    @property
+    def key(self) -> Hashable:
+        """CTranslate2 wants prompts of one length and the same options; alignment one language and task."""
+        temperature = self.attempts.temperature
+        return (
+            "text",
+            self.context,
+            len(self.prompt),
+            self.language,
+            self.task,
+            temperature,
+            self.beam_size if temperature == 0 else _BEST_OF,
+            self.words,
+            self.encoded is None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What was made of a chunk."""
+
+    decoded: Decoded
+    said: list[Said]
+    rest: float | None
+    """From where on the chunk is to be decoded once more, in its seconds."""
+
+
+class Recognizer:
+    """A Whisper model, its queue, and `workers` threads that bring the two together."""
+
+    def __init__(self, model: WhisperModel, *, workers: int, batch_size: int) -> None:
+        self.prompts = Prompts(model)
+        self.queue: BatchQueue[Hearing | Transcribing] = BatchQueue(lambda _: batch_size)
+        self.batches = 0
+        """How many are done: as long as it rises, everybody's turn will come."""
+        self._model = model
+        self._workers = workers
+        for number in range(workers):
+            threading.Thread(target=self._serve, name=f"batch-{number}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while batch := self.queue.take():
+            self._do(batch)
+            self.batches += 1
+
+    def _do(self, batch: Sequence[Hearing | Transcribing]) -> None:
+        """All of them, or if that fails each half; one that fails by itself fails its request."""
+        try:
+            self._run(batch)
+        except Exception as error:
+            short = _out_of_memory(error)
+            if short:
+                logger.warning("out of memory at a batch of %d; trying once more with less", len(batch))
+                self._free_caches()
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                self._do(batch[:middle])
+                self._do(batch[middle:])
+            elif short:
+                self._last_try(batch[0])
+            else:
+                batch[0].done.set_exception(error)
+
+    def _last_try(self, work: "Hearing | Transcribing") -> None:
+        try:
+            self._run([work])
+        except Exception as error:
+            work.done.set_exception(
+                OutOfMemory(f"not enough memory on the {self._model.model.device} for this recording")
+                if _out_of_memory(error)
+                else error
+            )
+
+    def _free_caches(self) -> None:
+        gc.collect()
+        if self._workers == 1:  # others would find no model in the middle of their batch
+            self._model.model.unload_model()
+            self._model.model.load_model()
+
+    # ---- a batch ---------------------------------------------------------------------------------
+
+    def _run(self, batch: Sequence[Hearing | Transcribing]) -> None:
+        rows = self._encode(batch)
+        hearing = [work for work in batch if isinstance(work, Hearing)]
+        transcribing = [work for work in batch if isinstance(work, Transcribing)]
+        if hearing:
+            self._hear(hearing, rows)
+        else:
+            self._transcribe(transcribing, rows)
+
+    def _encode(self, batch: Sequence[Work]) -> Encoded:
+        """Shape (batch, positions, dimensions)."""
+        kept = [work.encoded for work in batch if work.encoded is not None]
+        if len(kept) == len(batch):
+            return np.stack(kept)
+        features = np.stack([padded(work.features, work.context) for work in batch])
+        # In the CPU's memory each chunk's share can be told apart and kept; bringing it back costs nothing
+        # that shows beside the decoding.
+        encoded = self._model.model.encode(_storage(features), to_cpu=True)
+        if encoded.dtype == ctranslate2.DataType.bfloat16:  # which numpy doesn't have
+            encoded = encoded.to(ctranslate2.DataType.float32)
+        return np.array(encoded)
+
+    def _hear(self, batch: Sequence[Hearing], rows: Encoded) -> None:
+        answers = self._model.model.detect_language(_storage(rows))
+        for work, row, answer in zip(batch, rows, answers, strict=True):
+            work.done.set_result(Heard({token[2:-2]: float(share) for token, share in answer}, row))
+
+    def _transcribe(self, batch: Sequence[Transcribing], rows: Encoded) -> None:
+        kept: list[tuple[Transcribing, int, Decoded]] = []
+        refused: list[tuple[Transcribing, int, Decoded]] = []
+        for number, (work, decoded) in enumerate(zip(batch, self._decode(batch, rows), strict=True)):
+            chosen = work.attempts.judge(decoded)
+            (kept if chosen else refused).append((work, number, chosen or decoded))
+        if kept:
+            self._tell(kept, rows)
+        for work, number, decoded in refused:
+            work.attempts.refuse(decoded)
+            work.encoded = rows[number] if work.context == WINDOW else None
+            work.context = WINDOW
+            self.queue.put_first(work.line, work)
+
+    def _decode(self, batch: Sequence[Transcribing], rows: Encoded) -> list[Decoded]:
+        first = batch[0]
+        temperature = first.attempts.temperature
+        most = MAX_TOKENS
+        if first.attempts.fitted:
+            seconds = first.context / FRAMES_PER_S
+            most = min(most, len(first.prompt) + _SOME_TOKENS + round(_TOKENS_PER_S * seconds))
+        sampling = (
+            {"beam_size": first.beam_size}
+            if temperature == 0
+            else {
+                "beam_size": 1,
+                "num_hypotheses": _BEST_OF,
+                "sampling_topk": 0,
+                "sampling_temperature": temperature,
+            }
+        )
+        results = self._generate(
+            _storage(rows),
+            [list(work.prompt) for work in batch],
+            max_length=most,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=list(self.prompts.suppressed),
+            **sampling,
+        )
+        return [
+            self._decoded(work, result, temperature, most)
+            for work, result in zip(batch, results, strict=True)
+        ]
+
+    def _generate(self, *arguments: Any, **options: Any) -> Any:
+        return self._model.model.generate(*arguments, **options)
+
+    def _decoded(self, work: Transcribing, result: Any, temperature: float, most: int) -> Decoded:
+        tokenizer = self.prompts.tokenizer(work.language, work.task)
+        tokens = tuple(result.sequences_ids[0])
+        text = tokenizer.decode(tokens).strip()
+        timestamps = [token for token in tokens if token > tokenizer.timestamp_begin]
+        return Decoded(
+            tokens=tokens,
+            text=text,
+            temperature=temperature,
+            # The score is the mean over the tokens, to which the end of the text belongs.
+            avg_logprob=float(result.scores[0]) * len(tokens) / (len(tokens) + 1),
+            compression_ratio=float(get_compression_ratio(text)),
+            no_speech_prob=float(result.no_speech_prob),
+            ended=len(work.prompt) + len(tokens) < most - 1,
+            last_timestamp=(timestamps[-1] - tokenizer.timestamp_begin) * TIMESTAMP_S if timestamps else None,
+        )
+
+    # ---- what is told ----------------------------------------------------------------------------
+
+    def _tell(self, kept: Sequence[tuple[Transcribing, int, Decoded]], rows: Encoded) -> None:
+        """Hand the outcomes back, with words where those are wanted."""
+        outcomes = [(work, number, self._spoken(work, decoded)) for work, number, decoded in kept]
+        aligned = [each for each in outcomes if each[0].words and each[2].said]
+        if aligned:
+            self._align(aligned, rows)
+        for work, _, spoken in outcomes:
+            work.done.set_result(spoken)
+
+    def _spoken(self, work: Transcribing, decoded: Decoded) -> Spoken:
+        if decoded.silent:
+            return Spoken(decoded, [], None)
+        tokenizer = self.prompts.tokenizer(work.language, work.task)
+        found, rest = passages(
+            decoded.tokens,
+            tokenizer.timestamp_begin,
+            duration=work.attempts.duration,
+            voice_end=work.attempts.voice_end if work.detected else None,
+        )
+        said = [Said(passage, tokenizer.decode(passage.tokens)) for passage in found]
+        return Spoken(decoded, said, rest)
+
+    def _align(self, outcomes: Sequence[tuple[Transcribing, int, Spoken]], rows: Encoded) -> None:
+        """Give each its words; they share language and task."""
+        first = outcomes[0][0]
+        tokenizer = self.prompts.tokenizer(first.language, first.task)
+        alignments = self._model.find_alignment(
+            tokenizer,
+            [
+                [token for said in spoken.said for token in said.passage.tokens if token < tokenizer.eot]
+                for *_, spoken in outcomes
+            ],
+            _storage(rows[[number for _, number, _ in outcomes]]),
+            [work.features.shape[1] for work, *_ in outcomes],
+        )
+        for (*_, spoken), alignment in zip(outcomes, alignments, strict=True):
+            found = words(alignment, [said.passage for said in spoken.said], tokenizer.eot)
+            for said, its_words in zip(spoken.said, found, strict=True):
+                said.words.extend(its_words)
+
+
+def _storage(array: NDArray[Any]) -> Any:
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error)
