@@ -51,7 +51,8 @@ def test_a_cpu_gets_a_model_and_an_arithmetic_that_suit_it(by_hand: Config) -> N
     assert isinstance(transcribe, TranscribeSetup)
     assert isinstance(diarize, DiarizeSetup)
     assert (transcribe.device, transcribe.compute_type) == ("cpu", "int8")
-    assert (transcribe.concurrency, transcribe.threads) == (8, 1)
+    assert (transcribe.concurrency, transcribe.threads) == (32, 1)
+    assert (transcribe.batches, transcribe.batch_size) == (8, 4)
     assert made.serving.device == "cpu"
     assert [note.code for note in made.serving.notes] == ["cpu_only"]
 
@@ -62,15 +63,19 @@ def test_a_gpu_is_used_by_both_engines(by_hand: Config) -> None:
     assert made.serving.diarization_device == "cuda:0"
     assert made.serving.device_name == "NVIDIA H200"
     assert made.serving.notes == ()
-    assert made.workers[1].slots == 1
+    assert made.workers[1].slots == 32
+    assert isinstance(transcribe := made.workers[1].setup, TranscribeSetup)
+    assert (transcribe.batches, transcribe.batch_size) == (1, 16)
     assert "LD_LIBRARY_PATH" in made.workers[1].environment
     assert "LD_LIBRARY_PATH" not in made.workers[0].environment
 
 
 def test_each_worker_takes_as_many_jobs_as_it_has_threads_for(by_hand: Config) -> None:
-    config = changed(by_hand, "transcribe", concurrency=3, threads=2)
+    config = changed(by_hand, "transcribe", concurrency=3, threads=2, batches=5, batch_size=6)
     worker = planned(config).workers[1]
     assert worker.slots == 3
+    assert isinstance(worker.setup, TranscribeSetup)
+    assert (worker.setup.batches, worker.setup.batch_size) == (5, 6)
     assert worker.environment["OMP_NUM_THREADS"] == "2"
 
 

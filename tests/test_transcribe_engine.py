@@ -6,12 +6,11 @@ from typing import Any
 
 import av
 import pytest
-from faster_whisper.vad import VadOptions
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 from msgspec.structs import replace
 from recordings import CORPUS, conversation, tone
 from running import STATE, models_installed
 
-import whisperd.engine.chunks
 from whisperd.engine import Cancelled
 from whisperd.engine.decode import Decoder
 from whisperd.engine.recognition import Recognizer
@@ -202,13 +201,13 @@ def test_a_detected_language_is_one_of_those_that_are_allowed(
     base: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searches = []
-    real = whisperd.engine.chunks.get_speech_timestamps
+    real = get_speech_timestamps
 
     def searched(*arguments: Any) -> Any:
         searches.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(whisperd.engine.chunks, "get_speech_timestamps", searched)
+    monkeypatch.setattr("whisperd.engine.chunks.get_speech_timestamps", searched)
     source = english(tmp_path)
     free = run(base, job(source, directory=tmp_path))
     bound = run(base, job(source, directory=tmp_path, languages=["fr", "de"]))
@@ -270,7 +269,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[VadOptions]:
         asked.append(options)
         return []
 
-    monkeypatch.setattr(whisperd.engine.chunks, "get_speech_timestamps", searched)
+    monkeypatch.setattr("whisperd.engine.chunks.get_speech_timestamps", searched)
     return asked
 
 

@@ -30,6 +30,9 @@ from whisperd.transcript.model import Notice
 CACHE: Final = "cache"
 """Under the state directory: what workers keep from start to start."""
 
+RECORDINGS_AT_ONCE: Final = 32
+"""They share batches, so they cost the device nothing until it has time for them."""
+
 NO_QUESTION: Final = Facts()
 """Where only the CPU is wanted, the GPUs are not asked about."""
 
@@ -166,9 +169,12 @@ class _Planner:
     def transcribe(self, model: str, choice: Choice, cores: int) -> WorkerPlan:
         wanted = self._config.transcribe
         threads = 1 if wanted.threads == "auto" else wanted.threads
-        concurrency = wanted.concurrency
-        if concurrency == "auto":
-            concurrency = cores if choice.device == "cpu" else 1
+        concurrency = RECORDINGS_AT_ONCE if wanted.concurrency == "auto" else wanted.concurrency
+        batches, batch_size = (cores, 4) if choice.device == "cpu" else (1, 16)
+        if wanted.batches != "auto":
+            batches = wanted.batches
+        if wanted.batch_size != "auto":
+            batch_size = wanted.batch_size
         setup = TranscribeSetup(
             model=model,
             model_dir=str(self._installed(model)),
@@ -179,6 +185,8 @@ class _Planner:
             threads=threads,
             beam_size=wanted.beam_size,
             vad=wanted.vad,
+            batches=batches,
+            batch_size=batch_size,
         )
         environment = self._environment(choice.device, threads)
         need = memory_need(_weights_bytes(self._store, model), choice.compute_type)

@@ -42,11 +42,11 @@ class TranscribeSetup(Struct, frozen=True, tag="transcribe"):
     concurrency: int
     """Recordings at once; they share batches."""
     threads: int
-    """CPU threads of each CTranslate2 worker."""
+    """CPU threads of each batch."""
     beam_size: int
     vad: bool
-    workers: int = 1
-    """CTranslate2 workers: batches at once."""
+    batches: int = 1
+    """Batches at once, each on a CTranslate2 worker of its own."""
     batch_size: int = 4
     """Chunks in a batch, at the most."""
 

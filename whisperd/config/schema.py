@@ -158,9 +158,15 @@ class Transcribe:
     beam_size: Count = option(5, "Beam size when a request names none.")
     vad: bool = option(True, "Skip what is not speech before decoding it.")
     concurrency: Auto | Count = option(
-        "auto", 'Recordings transcribed at once; "auto" is the cores on a CPU, 1 on a GPU.'
+        "auto", 'Recordings in hand at once, which share batches; "auto" is 32.'
     )
-    threads: Auto | Count = option("auto", 'CPU threads of each of them; "auto" is 1.')
+    batches: Auto | Count = option(
+        "auto", 'Batches computed at once; "auto" is the cores on a CPU, 1 on a GPU.'
+    )
+    batch_size: Auto | Count = option(
+        "auto", 'Chunks of speech, up to 30 s each, in a batch; "auto" is 4 on a CPU, 16 on a GPU.'
+    )
+    threads: Auto | Count = option("auto", 'CPU threads of each batch; "auto" is 1.')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

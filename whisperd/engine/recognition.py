@@ -115,16 +115,16 @@ class Spoken:
 
 
 class Recognizer:
-    """A Whisper model, its queue, and `workers` threads that bring the two together."""
+    """A Whisper model, its queue, and threads that bring the two together, `at_once` batches."""
 
-    def __init__(self, model: WhisperModel, *, workers: int, batch_size: int) -> None:
+    def __init__(self, model: WhisperModel, *, at_once: int, batch_size: int) -> None:
         self.prompts = Prompts(model)
         self.queue: BatchQueue[Hearing | Transcribing] = BatchQueue(lambda _: batch_size)
         self.batches = 0
         """How many are done: as long as it rises, everybody's turn will come."""
         self._model = model
-        self._workers = workers
-        for number in range(workers):
+        self._at_once = at_once
+        for number in range(at_once):
             threading.Thread(target=self._serve, name=f"batch-{number}", daemon=True).start()
 
     def _serve(self) -> None:
@@ -162,7 +162,7 @@ class Recognizer:
 
     def _free_caches(self) -> None:
         gc.collect()
-        if self._workers == 1:  # others would find no model in the middle of their batch
+        if self._at_once == 1:  # others would find no model in the middle of their batch
             self._model.model.unload_model()
             self._model.model.load_model()
 

@@ -42,13 +42,13 @@ class Transcriber:
             device_index=setup.device_index,
             compute_type=setup.compute_type,
             cpu_threads=setup.threads,
-            num_workers=setup.workers,
+            num_workers=setup.batches,
             local_files_only=True,
         )
         # CTranslate2 looks for cuBLAS at its first operation, not when it loads: find out now.
         trial, _ = self._model.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), beam_size=1, language="en")
         list(trial)
-        self._recognizer = Recognizer(self._model, workers=setup.workers, batch_size=setup.batch_size)
+        self._recognizer = Recognizer(self._model, at_once=setup.batches, batch_size=setup.batch_size)
         self._load_s = time.monotonic() - started
 
     def describe(self) -> Ready:
@@ -78,7 +78,7 @@ class Transcriber:
             extractor=self._model.feature_extractor,
             detection=_vad_options(job.detection) if detects else None,
             beam_size=job.beam_size or self._setup.beam_size,
-            ahead=_AHEAD * self._setup.workers * self._setup.batch_size,
+            ahead=_AHEAD * self._setup.batches * self._setup.batch_size,
             progress=progress,
             cancelled=cancelled,
         ).run(self._language(job))
