@@ -84,6 +84,11 @@ def test_without_detection_everything_is_kept(noise: Any) -> None:
     assert np.concatenate([each.audio(noise) for each in made]).tobytes() == noise[: 70 * S].tobytes()
 
 
+def test_what_is_too_short_to_be_speech_is_left_out(noise: Any) -> None:
+    assert [list(chunks(noise[:samples], None)) for samples in (0, 1, 50)] == [[], [], []]
+    assert list(chunks(noise[: S // 5], None))
+
+
 def test_the_rest_of_a_chunk_begins_at_its_time() -> None:
     whole = Chunk((Piece(0, 2 * S), Piece(5 * S, 8 * S)))
     assert spans(whole.after(1)) == [(1, 2), (5, 8)]

@@ -22,13 +22,16 @@ class Figure:
     """The value may be this high; None where the figure is for information."""
     how: str = ""
     """From how many measurements, and how far they spread."""
+    at_least: bool = False
+    """The goal is the least that the value may be."""
 
     @property
     def mark(self) -> str:
         """Whether the goal is reached."""
         if self.goal is None:
             return ""
-        return "reached" if self.value <= self.goal else "MISSED"
+        reached = self.value >= self.goal if self.at_least else self.value <= self.goal
+        return "reached" if reached else "MISSED"
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -66,6 +69,12 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     """Print in a form that can be pasted into the README."""
     table = Table("figure", "goal", "measured", "", "how often", title=title, title_justify="left", box=None)
     for figure in figures:
-        goal = "" if figure.goal is None else f"<= {figure.goal:g} {figure.unit}"
-        table.add_row(figure.what, goal, f"{figure.value:.4g} {figure.unit}", figure.mark, figure.how)
+        goal = (
+            ""
+            if figure.goal is None
+            else f"{'>=' if figure.at_least else '<='} {figure.goal:g} {figure.unit}"
+        )
+        table.add_row(
+            figure.what, goal, f"{figure.value:.4g} {figure.unit}".rstrip(), figure.mark, figure.how
+        )
     Console(width=140).print(table, "")

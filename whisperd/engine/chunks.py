@@ -17,8 +17,10 @@ Audio = NDArray[np.float32]
 
 WINDOW_S: Final = 30
 """Whisper's window."""
+_SHORTEST: Final = SAMPLE_RATE_HZ // 10
+"""Nothing is said in less."""
 _WINDOW: Final = WINDOW_S * SAMPLE_RATE_HZ
-_EARLIEST_CUT: Final = 22 * SAMPLE_RATE_HZ
+_EARLIEST_CUT: Final = 25 * SAMPLE_RATE_HZ
 _INSTANT_S: Final = 0.1
 """Before the end of a passage: it belongs to the piece that ends there, not to the next."""
 _BLOCK: Final = 120 * SAMPLE_RATE_HZ
@@ -93,6 +95,8 @@ def chunks(recording: Audio, detection: VadOptions | None) -> Iterator[Chunk]:
     packed: list[Piece] = []
     length = 0
     for piece in _short(recording, _speech(recording, detection)):
+        if piece.end - piece.start < _SHORTEST:
+            continue
         if packed and length + piece.end - piece.start > _WINDOW:
             yield Chunk(tuple(packed))
             packed, length = [], 0

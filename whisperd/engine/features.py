@@ -24,6 +24,8 @@ _MARGIN: Final = 2 * FRAMES_PER_S
 """Silence that follows the speech, at the least."""
 _SHORTEST: Final = 8 * FRAMES_PER_S
 """In shorter windows the decoder more often does not find the end."""
+_LONGEST: Final = 18 * FRAMES_PER_S
+"""In longer ones it often stops early, and decoding once more costs more than the full window would have."""
 _DYNAMIC_RANGE: Final = 2.0
 """The extractor clips what is weaker than the loudest by more than this: 80 dB, as it scales them."""
 
@@ -37,7 +39,8 @@ def mel(extractor: FeatureExtractor, audio: Audio) -> Mel:
 def fitted(frames: int) -> int:
     """How many frames to encode for so many of speech."""
     wanted = max(frames + _MARGIN, _SHORTEST)
-    return min(-(-wanted // _STEP) * _STEP, WINDOW)
+    window = -(-wanted // _STEP) * _STEP
+    return window if window <= _LONGEST else WINDOW
 
 
 def padded(features: Mel, frames: int) -> Mel:
