@@ -15,7 +15,7 @@ class Work:
 
 
 def queue(size: int = 2) -> BatchQueue[Work]:
-    return BatchQueue(lambda _: size)
+    return BatchQueue(size)
 
 
 def line(of: BatchQueue[Work], names: str, key: int = 0) -> Line[Work]:
@@ -41,6 +41,12 @@ def test_works_of_several_requests_share_a_batch() -> None:
     line(batches, "c1 c2")
     assert taken(batches) == "a1 b1 c1 a2"
     assert taken(batches) == "c2 a3"
+
+
+def test_what_is_left_is_shared_by_all_who_take() -> None:
+    batches: BatchQueue[Work] = BatchQueue(4, takers=2)
+    line(batches, "a1 a2 a3 a4 a5 a6 a7")
+    assert [taken(batches), taken(batches), taken(batches)] == ["a1 a2 a3 a4", "a5 a6", "a7"]
 
 
 def test_only_equals_share_a_batch() -> None:

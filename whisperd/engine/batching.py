@@ -33,8 +33,9 @@ class BatchQueue(Generic[W]):
     the long one gets on however many short ones come.
     """
 
-    def __init__(self, batch_size: Callable[[W], int]) -> None:
+    def __init__(self, batch_size: int, *, takers: int = 1) -> None:
         self._batch_size = batch_size
+        self._takers = takers
         self._changed = threading.Condition()
         self._new: deque[Line[W]] = deque()
         self._old: deque[Line[W]] = deque()
@@ -95,13 +96,17 @@ class BatchQueue(Generic[W]):
         return line
 
     def _batch(self, first: Line[W]) -> list[W]:
-        """The first's first work, then what shares its key: one from each line in turn, then over again."""
+        """The first's first work, then what shares its key: one from each line in turn, then over again.
+
+        When there is little left, as much is left to the others who take.
+        """
         key = first.works[0].key
-        size = self._batch_size(first.works[0])
+        lines = [first, *(line for line in (*self._new, *self._old) if line is not first)]
+        waiting = sum(work.key == key for line in lines for work in line.works)
+        size = min(self._batch_size, -(-waiting // self._takers))
         batch: list[W] = []
-        others = [line for line in (*self._new, *self._old) if line is not first]
         while len(batch) < size:
-            sharing = [line for line in (first, *others) if line.works and line.works[0].key == key]
+            sharing = [line for line in lines if line.works and line.works[0].key == key]
             if not sharing:
                 break
             for line in sharing[: size - len(batch)]:
