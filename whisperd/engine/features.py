@@ -44,8 +44,9 @@ def fitted(frames: int) -> int:
 
 
 def padded(features: Mel, frames: int) -> Mel:
-    """Followed by silence up to so many frames."""
-    whole = np.full((features.shape[0], frames), features.max() - _DYNAMIC_RANGE, np.float32)
+    """Followed by silence up to so many frames, or in the full window by zeros as faster-whisper has them."""
+    silence = features.max() - _DYNAMIC_RANGE if frames < WINDOW else 0.0
+    whole = np.full((features.shape[0], frames), silence, np.float32)
     whole[:, : features.shape[1]] = features
     return whole
 

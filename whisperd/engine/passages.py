@@ -8,10 +8,10 @@ TIMESTAMP_S: Final = 0.02
 """What one timestamp token is later than the one before it."""
 _UNTOLD_S: Final = 1.0
 """A voice that goes on for longer after the last timestamp was missed."""
-_ANNOUNCED_S: Final = 0.3
+_ANNOUNCED_S: Final = 0.6
 """The same where the decoder itself says that something begins there."""
 _STEP_S: Final = 0.5
-"""Decoding starts again only where that gets it on by so much."""
+"""Decoding starts again only where that gets it on by so much, and so much is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class _Prepared:
     encoded: Encoded | None = None
     hinted: bool = True
     """Whether prompt and hotwords go with it."""
+    rest: bool = False
+    """Whether it is what another chunk left over: of that only a text is told that needs no second try."""
 
     @property
     def context(self) -> int:
@@ -147,6 +149,7 @@ class Transcription:
     def _work(self, prepared: _Prepared, language: str) -> Transcribing:
         job = self._job
         hints = {"text": job.prompt, "hotwords": job.hotwords} if prepared.hinted else {}
+        ladder = TEMPERATURES[:1] if prepared.rest else TEMPERATURES
         return Transcribing(
             line=self._line,
             features=prepared.features,
@@ -159,7 +162,7 @@ class Transcription:
             words=job.words,
             detected=self._detection is not None,
             attempts=Attempts(
-                temperatures=(job.temperature,) if job.temperature else TEMPERATURES,
+                temperatures=(job.temperature,) if job.temperature else ladder,
                 fitted=prepared.context < WINDOW,
                 duration=prepared.features.shape[1] / FRAMES_PER_S,
                 voice_end=voice_end(prepared.features),
@@ -184,7 +187,8 @@ class Transcription:
             each, work = waiting.popleft()
             spoken = self._wait(work.done)
             again = self._again(each, spoken)
-            if again is None or again.chunk is not each.chunk:
+            told = not (each.rest and spoken.decoded.failed)
+            if told and (again is None or again.chunk is not each.chunk):
                 yield from segments(spoken.decoded, spoken.said, each.chunk, number)
             if again:
                 work = self._work(again, language)
@@ -196,9 +200,9 @@ class Transcription:
         hints = (self._job.prompt, self._job.hotwords) if each.hinted else ()
         if any(_repeats(spoken.decoded.text, hint) for hint in hints if hint):
             return replace(each, encoded=None, hinted=False)
-        if spoken.rest is None:
+        if spoken.rest is None or (each.rest and spoken.decoded.failed):
             return None
-        return replace(self._prepare(each.chunk.after(spoken.rest)), hinted=each.hinted)
+        return replace(self._prepare(each.chunk.after(spoken.rest)), hinted=each.hinted, rest=True)
 
     def _wait(self, done: "Future[Result]") -> Result:
         batches = self._recognizer.batches
