@@ -339,3 +339,18 @@ async def test_a_bad_recording_of_a_known_speaker_is_told_before_the_text_is_the
         with pytest.raises(MediaError):
             await service.process(request)
         await until(lambda: service.active == 0)
+
+
+async def test_recordings_that_are_written_leave_room_for_those_that_are_read(
+    live: Live, recording: Path, tmp_path: Path
+) -> None:
+    async with running(live, slots=2) as service:
+        mixes = [
+            asyncio.create_task(service.mix([tmp_path / "wait.wav"], tmp_path / "mix.mp3", [0.0], None))
+            for _ in range(2)
+        ]
+        await until(lambda: service.active == 2)
+        assert (await service.process(Request(audio=recording))).text == "Hello there."
+        for task in mixes:
+            task.cancel()
+        await asyncio.wait(mixes)

@@ -160,8 +160,9 @@ class _Planner:
         self._store = store
 
     def decode(self, cores: int) -> WorkerPlan:
-        setup = DecodeSetup(concurrency=cores, max_duration_s=float(self._config.limits.duration))
-        return WorkerPlan("decode", setup, self._environment("cpu", 1), cores)
+        slots = max(2, cores)
+        setup = DecodeSetup(concurrency=slots, max_duration_s=float(self._config.limits.duration))
+        return WorkerPlan("decode", setup, self._environment("cpu", 1), slots)
 
     def transcribe(self, model: str, choice: Choice, cores: int) -> WorkerPlan:
         wanted = self._config.transcribe
