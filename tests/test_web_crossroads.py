@@ -229,3 +229,10 @@ async def test_a_captured_name_is_found_behind_doubled_slashes(web: Web) -> None
     url = URL(web.url).with_path("//download//x", encoded=True)
     response = await web.client.session.get(url)
     assert (response.status, await response.json()) == (404, {"error": "File not found."})
+
+
+async def test_a_query_may_hold_a_presigned_url_or_a_long_text(web: Web) -> None:
+    response = await web.client.post(
+        "/transcribe", data=form(), params={"language": "en", "x": "y" * 100_000}
+    )
+    assert response.status == 200
