@@ -9,8 +9,6 @@ FLAVOUR ?= cpu
 MODELS := tiny.en base diarization
 # What the package build and the tests under a real systemd take from Debian.
 SYSTEM_PACKAGES := curl dbus debhelper dpkg-dev elixir iproute2 lintian man-db mmdebstrap openssl procps python3-pip python3-venv systemd util-linux zstd
-# Node.js is often installed from elsewhere than Debian.
-SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)
 
 # The commands of this directory keep to it.
 run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)

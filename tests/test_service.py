@@ -336,7 +336,7 @@ async def test_a_bad_recording_of_a_known_speaker_is_told_before_the_text_is_the
         request = Request(
             audio=recording, speakers=True, known_speakers=(KnownSpeaker("Ada", bad),), prompt="wait"
         )
-        with pytest.raises(MediaError):
+        with pytest.raises(ParameterError, match="known speaker 'Ada': the file is not a recording"):
             await service.process(request)
         await until(lambda: service.active == 0)
 

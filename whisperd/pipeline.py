@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import structs
 
-from whisperd.errors import EngineError
+from whisperd.errors import EngineError, MediaError, ParameterError
 from whisperd.journal import fields
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
@@ -154,7 +154,13 @@ class Pipeline:
         async with contextlib.AsyncExitStack() as stack:
             voices = []
             for known in request.known_speakers:
-                voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                try:
+                    voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                except MediaError as error:
+                    raise ParameterError(
+                        f"the recording of the known speaker {known.name!r}: {error.message}",
+                        param="known_speakers",
+                    ) from error
                 voices.append(Voice(known.name, str(_decoded_name(known.audio)), voice.samples))
             audio = str(_decoded_name(request.audio))
             job = DiarizeJob(audio, decoded.samples, request.hints, voices)
