@@ -34,6 +34,10 @@ FLASK = (
     'curl -s -X POST http://127.0.0.1:5000/transcribe -F "audio=@/tmp/test-tone.wav" -F "use_gpu=true" '
     '-F "model=small" -F "language=auto"'
 )
+REFLECTOR_HEALTH = "curl -s -o /dev/null -w '%{http_code}' -I https://HOST/docs"
+REFLECTOR = (
+    'curl -s -X POST https://HOST/v1/audio/transcriptions -H "Authorization: Bearer KEY" -F "file=@audio.wav"'
+)
 LEXIA = 'curl -X POST http://HOST:8002/transcribe -F "audio=@/path/to/audio.wav"'
 
 
@@ -47,6 +51,7 @@ class Machine:
             "http://HOST:8000": daemon.url,
             "http://HOST:8002": daemon.url,
             "http://127.0.0.1:5000": daemon.url,
+            "https://HOST": daemon.url,
             "https://example.com": files_url,
             "/tmp/": f"{directory}/",
             "/path/to/": f"{directory}/",
@@ -196,6 +201,21 @@ def test_speakers_are_told_to_the_flask_transcribers_clients(machine: Machine) -
     assert body["metadata"]["diarization"] == "local"
     assert "## SPEAKER_00" in body["markdown"]
     assert "SPEAKER_01: " in httpx.get(body["downloads"]["srt"]).text
+
+
+# ---- Reflector -----------------------------------------------------------------------------------
+
+
+def test_reflectors_health_check(machine: Machine) -> None:
+    assert machine.type(REFLECTOR_HEALTH) == 200
+
+
+def test_reflectors_line(machine: Machine) -> None:
+    body = machine.type(REFLECTOR)
+    assert {"text", "words", "filename"} <= set(body)
+    assert body["filename"] == "audio.wav"
+    assert "".join(word["word"] for word in body["words"]).strip() == body["text"]
+    assert "Diane" in body["text"]
 
 
 # ---- Lexia ---------------------------------------------------------------------------------------
