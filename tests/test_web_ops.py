@@ -192,6 +192,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
         WorkerStatus(
             kind="transcribe",
             state="restarting",
+            model="base",
             device="cuda:0",
             restarts=3,
             rss_bytes=2**30,
@@ -201,7 +202,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     ]
     web.service.state = replace(READY, ready=False, reason="x", workers=workers)
     found = await samples(web)
-    who = frozenset({("kind", "transcribe"), ("device", "cuda:0")})
+    who = frozenset({("kind", "transcribe"), ("model", "base"), ("device", "cuda:0")})
     assert found["whisperd_worker_state", who | {("state", "restarting")}] == 1
     assert found["whisperd_worker_state", who | {("state", "ready")}] == 0
     assert found["whisperd_worker_restarts_total", who] == 3
@@ -212,6 +213,18 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     assert found["whisperd_requests_running", frozenset()] == 1
     assert found["whisperd_requests_waiting", frozenset()] == 2
     assert found["process_resident_memory_bytes", frozenset()] > 0
+
+
+async def test_workers_of_one_kind_are_told_apart_by_their_models(web: Web) -> None:
+    workers = [
+        WorkerStatus(kind="transcribe", state="ready", model=model, device="cpu", running=running)
+        for model, running in (("base", 1), ("small", 2))
+    ]
+    web.service.state = replace(READY, workers=workers)
+    found = await samples(web)
+    for worker in workers:
+        who = frozenset({("kind", "transcribe"), ("model", worker.model or ""), ("device", "cpu")})
+        assert found["whisperd_worker_jobs_running", who] == worker.running
 
 
 async def test_metrics_speak_openmetrics_to_those_who_ask_for_it(web: Web) -> None:
