@@ -30,6 +30,7 @@ from whisperd.protocol import (
     Voice,
 )
 from whisperd.scheduler import Role, Scheduler
+from whisperd.tasks import scoped
 from whisperd.transcript.align import align
 from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
 from whisperd.worker import Progress
@@ -209,13 +210,9 @@ class _Decoding:
 
 async def _both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
     """Side by side; when one fails, the other is not waited for."""
-    tasks = asyncio.create_task(one), asyncio.create_task(other)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    first, second = asyncio.create_task(one), asyncio.create_task(other)
+    async with scoped(first, second):
+        return await asyncio.gather(first, second)
 
 
 def _decoded_name(source: Path) -> Path:
