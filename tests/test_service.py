@@ -38,9 +38,7 @@ def serving(diarization: str | None = "diarization") -> Serving:
         model="fake",
         device="cpu",
         device_name=None,
-        compute_type="int8",
         diarization=diarization,
-        diarization_device="cpu" if diarization else None,
         notes=(CPU_NOTE,),
     )
 

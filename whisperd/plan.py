@@ -93,9 +93,7 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
             model=model,
             device=choice.label,
             device_name=choice.device_name,
-            compute_type=choice.compute_type,
             diarization=config.diarize.model if diarization else None,
-            diarization_device=diarization.label if diarization else None,
             notes=choice.notes + (diarization.notes if diarization else ()) + _missing(config, store),
         ),
     )

@@ -42,10 +42,8 @@ class Serving:
     model: str
     device: str
     device_name: str | None
-    compute_type: str
     diarization: str | None
     """The pipeline's name; None when it is switched off."""
-    diarization_device: str | None
     notes: tuple[Notice, ...] = ()
 
 
@@ -252,10 +250,6 @@ class Service:
             workers=[self._worker_status(lane) for lane in self._scheduler.all_lanes()],
             notes=list(self._serving.notes),
         )
-
-    def languages(self) -> frozenset[str]:
-        """Language codes that the loaded model knows; empty until it is loaded."""
-        return self._scheduler.lanes["transcribe"].worker.languages
 
     def models(self) -> tuple[str, ...]:
         """Whisper models that a request may ask for, the main one first."""
