@@ -104,6 +104,12 @@ class _Memory:
 
 
 @dataclass
+class _Process:
+    pid: int
+    usedGpuMemory: int | None  # noqa: N815 - NVML's name
+
+
+@dataclass
 class FakeNvml:
     """pynvml's functions over made-up cards. `error` is NVML's code when it can't be initialized."""
 
@@ -113,6 +119,8 @@ class FakeNvml:
     cuda: int = 12080
     slices: dict[str, Device] = field(default_factory=dict)
     """MIG instances of the first card, by UUID."""
+    held: dict[int, int] = field(default_factory=dict)
+    """Bytes of memory that processes hold on the first card, by their ids."""
     shut_down: bool = False
 
     NVMLError = pynvml.NVMLError
@@ -162,6 +170,11 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: _Handle) -> _Memory:  # noqa: N802
         return _Memory(handle.device.total_bytes, handle.device.free_bytes)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: _Handle) -> list[_Process]:  # noqa: N802
+        if handle is not self._handles[0]:
+            return []
+        return [_Process(pid, held or None) for pid, held in self.held.items()]
 
 
 def numbered(*cards: Device) -> tuple[Device, ...]:

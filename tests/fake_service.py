@@ -179,9 +179,6 @@ class FakeService(Service):
     def status(self) -> Status:
         return self.state
 
-    def languages(self) -> frozenset[str]:
-        return frozenset({"de", "en"})
-
     def models(self) -> tuple[str, ...]:
         return ("tiny.en", "base")
 

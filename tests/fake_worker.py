@@ -4,7 +4,7 @@ What a job does is written in its own fields: the name of a file to decode, the 
 `ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `crash-after-segment` (as
 before, having told of a segment), `hang` (no progress until killed), `freeze` (the whole process stops),
 `wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `oom`,
-`bad-audio`, `bug`.
+`bad-audio`, `bad-language`, `bug`.
 `fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from whisperd.engine import Cancelled, Progress
 from whisperd.engine.host import Host
-from whisperd.errors import MediaError, OutOfMemory, StartError
+from whisperd.errors import MediaError, OutOfMemory, ParameterError, StartError
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
     AnyJob,
@@ -114,6 +114,8 @@ def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], 
             raise OutOfMemory("not enough memory for this recording")
         case "bad-audio":
             raise MediaError("the file is not a recording")
+        case "bad-language":
+            raise ParameterError("no such language", param="language")
         case "bug":
             raise KeyError(how)
         case _:

@@ -30,6 +30,16 @@ def conversation() -> Path:
     return package_file("pyannote.audio", "sample", "sample.wav")
 
 
+def cut(source: Path, target: Path, start_s: float, end_s: float) -> Path:
+    """A stretch of a WAV file."""
+    with wave.open(str(source), "rb") as whole, wave.open(str(target), "wb") as part:
+        rate_hz = whole.getframerate()
+        part.setparams(whole.getparams())
+        whole.setpos(round(start_s * rate_hz))
+        part.writeframes(whole.readframes(round((end_s - start_s) * rate_hz)))
+    return target
+
+
 def tone(
     path: Path,
     *,

@@ -223,3 +223,21 @@ def test_what_the_engines_lack_is_an_obstacle_that_names_no_path(
     assert facts.obstacle is not None
     assert reason in facts.obstacle.reason
     assert len(facts.devices) == 1
+
+
+# ---- who holds memory ----------------------------------------------------------------------------
+
+
+def test_what_processes_hold_is_told_by_their_ids() -> None:
+    library = FakeNvml(held={12: 5, 13: 0})
+    assert nvml.processes({}, library) == {12: 5, 13: 0}
+    assert library.shut_down
+
+
+def test_what_processes_hold_on_hidden_cards_is_not_told() -> None:
+    assert nvml.processes({"CUDA_VISIBLE_DEVICES": ""}, FakeNvml(held={12: 5})) == {}
+
+
+@pytest.mark.parametrize("error", [4, 9, 12, 18])
+def test_without_a_driver_no_process_holds_anything(error: int) -> None:
+    assert nvml.processes({}, FakeNvml(error=error, held={12: 5})) == {}

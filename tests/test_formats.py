@@ -39,6 +39,25 @@ def test_text_has_a_line_for_what_each_speaker_says_without_a_break() -> None:
     )
 
 
+# ---- Markdown ------------------------------------------------------------------------------------
+
+
+def test_markdown_is_one_paragraph_where_speakers_are_not_known() -> None:
+    assert formats.markdown([HELLO, BLANK, BYE]) == "# Transcript\n\nHello there. Good bye.\n"
+    assert formats.markdown([]) == "# Transcript\n"
+
+
+def test_markdown_has_a_heading_for_each_change_of_speakers() -> None:
+    assert formats.markdown([ASKED, ON, BLANK, ANSWERED]) == (
+        "# Transcript\n\n## SPEAKER_01\n\n**[00:00:00]** How are\n\n**[00:00:01]** you?\n\n"
+        "## SPEAKER_00\n\n**[00:00:02]** <Fine> & well\n"
+    )
+
+
+def test_markdown_has_a_name_for_who_is_not_known_among_those_who_are() -> None:
+    assert "## SPEAKER_UNKNOWN\n\n**[01:01:01]** Good bye." in formats.markdown([ANSWERED, BYE])
+
+
 # ---- subtitles -----------------------------------------------------------------------------------
 
 

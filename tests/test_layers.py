@@ -26,7 +26,7 @@ LAYERS = (
     ("status",),
     ("protocol", "config"),
     ("transcript",),
-    ("errors", "journal", "notify"),
+    ("errors", "journal", "notify", "tasks"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {

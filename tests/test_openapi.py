@@ -1,10 +1,10 @@
 """The API's description says what the handlers do: their routes, their parameters, their replies."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import web
+from described import check, described
 from fake_service import READY, SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 from openapi_schema_validator import OAS31Validator
@@ -24,28 +24,6 @@ NOT_DESCRIBED = {("GET", "/"), ("GET", "/docs/{asset}")}
 async def server(live: Live) -> AsyncIterator[Web]:
     async with serving(live) as server:
         yield server
-
-
-async def described(server: Web) -> Any:
-    response = await server.client.get("/openapi.json")
-    assert response.content_type == "application/json"
-    return await response.json()
-
-
-async def check(server: Web, response: ClientResponse) -> str:
-    """Hold a reply to what is written about it, and to no more; returns the key that it is written under."""
-    document = await described(server)
-    for component in document["components"]["schemas"].values():
-        if component["type"] == "object":
-            component["additionalProperties"] = False
-    operation = document["paths"][response.url.path][response.method.lower()]
-    status = str(response.status) if str(response.status) in operation["responses"] else "default"
-    content = operation["responses"][status]["content"]
-    assert response.content_type in content, f"{response.content_type} is not described"
-    schema = content[response.content_type]["schema"]
-    body = await (response.json() if response.content_type == "application/json" else response.text())
-    OAS31Validator({**schema, "components": document["components"]}).validate(body)
-    return status
 
 
 # ---- the document --------------------------------------------------------------------------------

@@ -59,8 +59,12 @@ def test_a_cpu_gets_a_model_and_an_arithmetic_that_suit_it(by_hand: Config) -> N
 
 def test_a_gpu_is_used_by_both_engines(by_hand: Config) -> None:
     made = planned(by_hand, GPU)
-    assert (made.serving.device, made.serving.compute_type) == ("cuda:0", "float16")
-    assert made.serving.diarization_device == "cuda:0"
+    _, transcribe, diarize = (worker.setup for worker in made.workers)
+    assert isinstance(transcribe, TranscribeSetup)
+    assert isinstance(diarize, DiarizeSetup)
+    assert (made.serving.device, transcribe.compute_type) == ("cuda:0", "float16")
+    assert (transcribe.device, transcribe.device_index) == ("cuda", 0)
+    assert (diarize.device, diarize.device_index) == ("cuda", 0)
     assert made.serving.device_name == "NVIDIA H200"
     assert made.serving.notes == ()
     assert made.workers[1].slots == 32

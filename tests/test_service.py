@@ -38,9 +38,7 @@ def serving(diarization: str | None = "diarization") -> Serving:
         model="fake",
         device="cpu",
         device_name=None,
-        compute_type="int8",
         diarization=diarization,
-        diarization_device="cpu" if diarization else None,
         notes=(CPU_NOTE,),
     )
 
@@ -336,6 +334,21 @@ async def test_a_bad_recording_of_a_known_speaker_is_told_before_the_text_is_the
         request = Request(
             audio=recording, speakers=True, known_speakers=(KnownSpeaker("Ada", bad),), prompt="wait"
         )
-        with pytest.raises(MediaError):
+        with pytest.raises(ParameterError, match="known speaker 'Ada': the file is not a recording"):
             await service.process(request)
         await until(lambda: service.active == 0)
+
+
+async def test_recordings_that_are_written_leave_room_for_those_that_are_read(
+    live: Live, recording: Path, tmp_path: Path
+) -> None:
+    async with running(live, slots=2) as service:
+        mixes = [
+            asyncio.create_task(service.mix([tmp_path / "wait.wav"], tmp_path / "mix.mp3", [0.0], None))
+            for _ in range(2)
+        ]
+        await until(lambda: service.active == 2)
+        assert (await service.process(Request(audio=recording))).text == "Hello there."
+        for task in mixes:
+            task.cancel()
+        await asyncio.wait(mixes)

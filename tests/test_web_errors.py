@@ -17,6 +17,7 @@ from whisperd.config.live import Live
 from whisperd.errors import RequestError, WhisperdError
 from whisperd.journal import LineFormatter
 from whisperd.web.dialects import diarization
+from whisperd.web.keys import EXCHANGE
 
 OPENAI = "/v1/audio/transcriptions"
 DIARIZATION = "/v1/audio/diarization"
@@ -163,6 +164,27 @@ async def test_an_answer_that_breaks_off_is_not_followed_by_another(
     assert sent.count(b"HTTP/1.1") == 1
     assert sent.endswith(b"half\r\n"), "it broke off, and says so by not ending"
     assert b"X-Request-Id" in sent
+    assert (account(caplog)["outcome"], account(caplog)["error_code"]) == ("failed", "worker_died")
+
+
+async def test_what_is_told_within_a_stream_is_accounted_for_once(
+    live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def stream(request: Request) -> StreamResponse:
+        response = StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        request[EXCHANGE].failure = errors.WorkerDied("died")
+        await response.write(b", and why there is no more")
+        return response
+
+    monkeypatch.setattr("whisperd.web.app.ENDPOINTS", [replace(diarization.ENDPOINT, handler=stream)])
+    async with serving(live) as web:
+        response = await web.client.post("/v1/audio/diarization", data=form())
+        assert (response.status, await response.text()) == (200, "half, and why there is no more")
+        assert web.spooled() == []
     assert (account(caplog)["outcome"], account(caplog)["error_code"]) == ("failed", "worker_died")
 
 

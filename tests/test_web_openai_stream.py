@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse
+from aiohttp import web as web_api
 from conftest import until
 from fake_service import SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
@@ -210,3 +211,17 @@ async def test_the_work_ends_when_the_client_leaves(web: Web) -> None:
     response.close()
     await until(lambda: not web.spooled())
     assert web.service.cancelled == 1
+
+
+async def test_a_client_who_left_while_events_were_written_is_no_failure(
+    web: Web, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write(_: web_api.StreamResponse, __: bytes) -> None:
+        raise ConnectionResetError("the transport is closing")
+
+    monkeypatch.setattr(web_api.StreamResponse, "write", write)
+    with caplog.at_level("INFO"):
+        await begin(web)
+        await until(lambda: " 499 cancelled" in caplog.text)
+    assert not web.spooled()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -79,6 +79,22 @@ async def test_health_says_in_one_word_how_it_is(web: Web, status: Status, word:
     assert "healthy" not in await (await web.client.get("/health")).text(), "scripts look for the bare word"
 
 
+async def test_a_model_that_was_unloaded_is_not_loaded_but_can_be_used(web: Web) -> None:
+    web.service.state = with_state("unloaded", reason=None)
+    body = await health(web)
+    assert (body["status"], body["whisper_loaded"]) == ("healthy", False)
+    assert body["services"]["stt"] == "healthy"
+
+
+async def test_health_has_every_key_that_a_client_of_another_system_reads(web: Web) -> None:
+    werify = {"status", "model", "device", "gpu_available", "gpu_name"}
+    lexia = {"status", "whisper_loaded", "diarization_loaded", "device"}
+    lexia_gateway = {"status", "version", "services", "timestamp"}
+    body = await health(web)
+    assert werify | lexia | lexia_gateway <= set(body)
+    assert {"llm", "stt"} <= set(body["services"])
+
+
 async def test_health_names_the_card(web: Web) -> None:
     worker = WorkerStatus(kind="transcribe", state="ready", device="cuda:0", device_name="NVIDIA H200")
     web.service.state = replace(READY, workers=[worker])
@@ -117,7 +133,15 @@ async def test_ready_is_503_with_the_reason_until_a_job_could_run(web: Web) -> N
     assert await response.json() == {"ready": False, "reason": "the transcribe worker is starting"}
 
 
-@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+async def test_the_page_is_503_until_a_job_could_run(web: Web) -> None:
+    assert (await web.client.get("/docs")).status == 200
+    web.service.state = with_state("starting", reason="the transcribe worker is starting")
+    response = await web.client.get("/docs")
+    assert response.status == 503
+    assert "starting" in (await response.json())["detail"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/docs"])
 async def test_a_load_balancer_may_ask_without_wanting_the_body(web: Web, path: str) -> None:
     response = await web.client.head(path)
     assert response.status == 200
@@ -168,6 +192,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
         WorkerStatus(
             kind="transcribe",
             state="restarting",
+            model="base",
             device="cuda:0",
             restarts=3,
             rss_bytes=2**30,
@@ -177,7 +202,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     ]
     web.service.state = replace(READY, ready=False, reason="x", workers=workers)
     found = await samples(web)
-    who = frozenset({("kind", "transcribe"), ("device", "cuda:0")})
+    who = frozenset({("kind", "transcribe"), ("model", "base"), ("device", "cuda:0")})
     assert found["whisperd_worker_state", who | {("state", "restarting")}] == 1
     assert found["whisperd_worker_state", who | {("state", "ready")}] == 0
     assert found["whisperd_worker_restarts_total", who] == 3
@@ -188,6 +213,18 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     assert found["whisperd_requests_running", frozenset()] == 1
     assert found["whisperd_requests_waiting", frozenset()] == 2
     assert found["process_resident_memory_bytes", frozenset()] > 0
+
+
+async def test_workers_of_one_kind_are_told_apart_by_their_models(web: Web) -> None:
+    workers = [
+        WorkerStatus(kind="transcribe", state="ready", model=model, device="cpu", running=running)
+        for model, running in (("base", 1), ("small", 2))
+    ]
+    web.service.state = replace(READY, workers=workers)
+    found = await samples(web)
+    for worker in workers:
+        who = frozenset({("kind", "transcribe"), ("model", worker.model or ""), ("device", "cpu")})
+        assert found["whisperd_worker_jobs_running", who] == worker.running
 
 
 async def test_metrics_speak_openmetrics_to_those_who_ask_for_it(web: Web) -> None:

@@ -9,7 +9,7 @@ from fake_service import RECORDING, SPOKEN, TRANSCRIPT, Web, serving
 
 from whisperd.config.live import Live
 from whisperd.errors import MediaError, NotReady, QueueFull, TooLong, WhisperdError, WorkerDied
-from whisperd.transcript.model import Request, Transcript
+from whisperd.transcript.model import Detection, Request, Transcript
 
 
 @pytest.fixture
@@ -102,17 +102,38 @@ async def test_our_own_fields_go_as_extras(web: Web, client: openai.AsyncOpenAI)
     assert web.service.asked.hints.exactly == 2
 
 
-async def test_vad_settings_and_known_speakers_are_taken_with_a_warning(client: openai.AsyncOpenAI) -> None:
-    reply = await client.audio.transcriptions.with_raw_response.create(
+async def test_known_speakers_and_settings_of_the_detection(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.answer = SPOKEN
+    await client.audio.transcriptions.create(
         file=talk(),
-        model="gpt-4o-transcribe",
+        model="gpt-4o-transcribe-diarize",
+        response_format="diarized_json",
         chunking_strategy={"type": "server_vad", "threshold": 0.4},
         known_speaker_names=["agent"],
         known_speaker_references=["data:audio/wav;base64," + "A" * 400_000],
-        include=["logprobs"],
     )
-    assert reply.headers["X-Whisperd-Warnings"] == "parameter_ignored"
-    assert reply.parse().text == "Hello world. Good-bye."
+    asked = web.service.asked
+    assert asked.detection == Detection(threshold=0.4, min_silence_ms=200, padding_ms=300)
+    assert [speaker.name for speaker in asked.known_speakers] == ["agent"]
+    assert web.service.voices == [bytes(300_000)]
+
+
+async def test_languages_and_keywords(web: Web, client: openai.AsyncOpenAI) -> None:
+    reply = await client.audio.transcriptions.create(
+        file=talk(), model="gpt-transcribe", languages=["en", "de"], keywords=["whisperd"]
+    )
+    assert reply.languages
+    assert [language.code for language in reply.languages] == ["en"]
+    assert (web.service.asked.languages, web.service.asked.hotwords) == (("en", "de"), "whisperd")
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the library's word for translations
+async def test_models_and_translations(web: Web, client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["tiny.en", "base"]
+    assert (await client.models.retrieve("base")).owned_by == "whisperd"
+    assert (await client.models.retrieve("whisper-1")).object == "model"
+    reply = await client.audio.translations.create(file=talk(), model="base")
+    assert (reply.text, web.service.asked.task) == ("Hello world. Good-bye.", "translate")
 
 
 async def test_silence(web: Web, client: openai.AsyncOpenAI) -> None:
@@ -121,6 +142,36 @@ async def test_silence(web: Web, client: openai.AsyncOpenAI) -> None:
         file=talk(), model="whisper-1", response_format="verbose_json", timestamp_granularities=["word"]
     )
     assert (reply.text, reply.words) == ("", [])
+
+
+# ---- streams -------------------------------------------------------------------------------------
+
+
+async def test_a_stream(client: openai.AsyncOpenAI) -> None:
+    stream = await client.audio.transcriptions.create(file=talk(), model="gpt-4o-transcribe", stream=True)
+    *pieces, done = [event async for event in stream]
+    assert done.type == "transcript.text.done"
+    deltas = [piece.delta for piece in pieces if piece.type == "transcript.text.delta"]
+    assert len(deltas) == len(pieces) == 2
+    assert "".join(deltas) == done.text == "Hello world. Good-bye."
+
+
+async def test_a_stream_that_fails_is_raised_where_it_is_read(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.late_error = WorkerDied("it died")
+    stream = await client.audio.transcriptions.create(file=talk(), model="gpt-4o-transcribe", stream=True)
+    events = aiter(stream)
+    assert [(await anext(events)).type for _ in range(2)] == ["transcript.text.delta"] * 2
+    with pytest.raises(openai.APIError, match="it died") as raised:
+        await anext(events)
+    assert raised.value.code == "worker_died"
+
+
+async def test_a_stream_that_fails_at_once_is_raised_where_it_was_asked_for(
+    web: Web, client: openai.AsyncOpenAI
+) -> None:
+    web.service.error = MediaError("no sound in it")
+    with pytest.raises(openai.BadRequestError):
+        await client.audio.transcriptions.create(file=talk(), model="gpt-4o-transcribe", stream=True)
 
 
 # ---- errors --------------------------------------------------------------------------------------

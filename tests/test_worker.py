@@ -11,7 +11,15 @@ import pytest
 from conftest import fake_setup, fake_worker, until
 
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, MediaError, OutOfMemory, StartError, WorkerDied, WorkerHung
+from whisperd.errors import (
+    EngineError,
+    MediaError,
+    OutOfMemory,
+    ParameterError,
+    StartError,
+    WorkerDied,
+    WorkerHung,
+)
 from whisperd.protocol import DecodeJob, Transcribed, TranscribeJob
 from whisperd.worker import Worker
 
@@ -161,3 +169,11 @@ async def test_a_missing_program_is_a_start_error(live: Live) -> None:
     )
     with pytest.raises(StartError, match="could not be started"):
         await worker.supervise()
+
+
+async def test_what_was_wrong_with_the_request_comes_with_its_name(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        with pytest.raises(ParameterError, match="no such language") as raised:
+            await worker.call(job("bad-language")).result
+        assert raised.value.param == "language"

@@ -245,9 +245,12 @@ class OutOfMemory(EngineError):
     retry_after_s = 10
 
 
-def error_by_code(code: str, message: str) -> WhisperdError:
+def error_by_code(code: str, message: str, param: str | None = None) -> WhisperdError:
     """The error that a worker told of by its code; an EngineError where the code says nothing."""
-    return _BY_CODE.get(code, EngineError)(message)
+    error = _BY_CODE.get(code, EngineError)(message)
+    if isinstance(error, RequestError):
+        error.param = param
+    return error
 
 
 def _subclasses(root: type[WhisperdError]) -> list[type[WhisperdError]]:

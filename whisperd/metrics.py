@@ -96,7 +96,7 @@ class _StatusCollector(Collector):
         yield from self._workers(status)
 
     def _workers(self, status: Status) -> Iterator[Metric]:
-        labels = ["kind", "device"]
+        labels = ["kind", "model", "device"]
         state = GaugeMetricFamily(
             "whisperd_worker_state", "1 for the state that a worker is in.", labels=[*labels, "state"]
         )
@@ -111,7 +111,7 @@ class _StatusCollector(Collector):
         )
         waiting = GaugeMetricFamily("whisperd_worker_jobs_waiting", "Jobs that wait for it.", labels=labels)
         for worker in status.workers:
-            who = [worker.kind, worker.device or ""]
+            who = [worker.kind, worker.model or "", worker.device or ""]
             for name in get_args(WorkerState):
                 state.add_metric([*who, name], float(worker.state == name))
             restarts.add_metric(who, worker.restarts)

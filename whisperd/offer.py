@@ -26,9 +26,11 @@ class Offer:
     def models(self) -> tuple[str, ...]:
         """Whisper models that a request may name, the main one first."""
         listed = self._live.current.transcribe.models
-        installed = [each.name for each in self._store.installed() if _is_whisper(each.name, each.path)]
-        named = installed if listed == "installed" else map(self._store.resolve_alias, listed)
+        named = self._installed() if listed == "installed" else map(self._store.resolve_alias, listed)
         return tuple(dict.fromkeys((self.model, *named)))
+
+    def _installed(self) -> list[str]:
+        return [each.name for each in self._store.installed() if _is_whisper(each.name, each.path)]
 
     def transcription(self, request: Request) -> Role:
         """Who answers a request for text. Raises UnknownModel, ParameterError."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import structs
 
-from whisperd.errors import EngineError
+from whisperd.errors import EngineError, MediaError, ParameterError
 from whisperd.journal import fields
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
@@ -30,6 +30,7 @@ from whisperd.protocol import (
     Voice,
 )
 from whisperd.scheduler import Role, Scheduler
+from whisperd.tasks import scoped
 from whisperd.transcript.align import align
 from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
 from whisperd.worker import Progress
@@ -154,7 +155,13 @@ class Pipeline:
         async with contextlib.AsyncExitStack() as stack:
             voices = []
             for known in request.known_speakers:
-                voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                try:
+                    voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                except MediaError as error:
+                    raise ParameterError(
+                        f"the recording of the known speaker {known.name!r}: {error.message}",
+                        param="known_speakers",
+                    ) from error
                 voices.append(Voice(known.name, str(_decoded_name(known.audio)), voice.samples))
             audio = str(_decoded_name(request.audio))
             job = DiarizeJob(audio, decoded.samples, request.hints, voices)
@@ -203,13 +210,9 @@ class _Decoding:
 
 async def _both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
     """Side by side; when one fails, the other is not waited for."""
-    tasks = asyncio.create_task(one), asyncio.create_task(other)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    first, second = asyncio.create_task(one), asyncio.create_task(other)
+    async with scoped(first, second):
+        return await asyncio.gather(first, second)
 
 
 def _decoded_name(source: Path) -> Path:

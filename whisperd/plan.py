@@ -96,9 +96,7 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
             model=model,
             device=choice.label,
             device_name=choice.device_name,
-            compute_type=choice.compute_type,
             diarization=config.diarize.model if diarization else None,
-            diarization_device=diarization.label if diarization else None,
             notes=choice.notes + (diarization.notes if diarization else ()) + _missing(config, store),
         ),
     )
@@ -163,8 +161,9 @@ class _Planner:
         self._store = store
 
     def decode(self, cores: int) -> WorkerPlan:
-        setup = DecodeSetup(concurrency=cores, max_duration_s=float(self._config.limits.duration))
-        return WorkerPlan("decode", setup, self._environment("cpu", 1), cores)
+        slots = max(2, cores)
+        setup = DecodeSetup(concurrency=slots, max_duration_s=float(self._config.limits.duration))
+        return WorkerPlan("decode", setup, self._environment("cpu", 1), slots)
 
     def transcribe(self, model: str, choice: Choice, cores: int) -> WorkerPlan:
         wanted = self._config.transcribe

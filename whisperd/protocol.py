@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from whisperd.errors import WhisperdError, error_by_code
 from whisperd.transcript.model import Detection, Diarization, Segment, SpeakerHints, Task
 
 Kind = Literal["decode", "transcribe", "diarize", "translate"]
@@ -276,6 +277,12 @@ class Failed(Struct, frozen=True, tag=True):
     id: int
     code: str
     message: str
+    param: str | None = None
+    """The part of the request that was wrong, where it was that."""
+
+    def error(self) -> WhisperdError:
+        """As it is raised to the caller."""
+        return error_by_code(self.code, self.message, self.param)
 
 
 ToWorker = Start | Job | Cancel | Ping | LogLevel | Stop

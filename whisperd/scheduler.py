@@ -15,6 +15,7 @@ from whisperd.errors import NotEnoughMemory
 from whisperd.journal import fields
 from whisperd.lane import Lane
 from whisperd.protocol import AnyJob, AnyResult, DecodeSetup, Kind
+from whisperd.tasks import scoped
 from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
@@ -119,12 +120,10 @@ class Scheduler:
     @contextlib.asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
         """End what idles while the context is open, and all that was hired at its end."""
-        tending = asyncio.create_task(self._tend())
         try:
-            yield
+            async with scoped(asyncio.create_task(self._tend())):
+                yield
         finally:
-            tending.cancel()
-            await asyncio.wait([tending])
             await asyncio.gather(*(lane.end() for lane in self._hired.values()))
 
     async def _tend(self) -> None:

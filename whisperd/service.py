@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -41,10 +42,8 @@ class Serving:
     model: str
     device: str
     device_name: str | None
-    compute_type: str
     diarization: str | None
     """The pipeline's name; None when it is switched off."""
-    diarization_device: str | None
     notes: tuple[Notice, ...] = ()
 
 
@@ -68,6 +67,8 @@ class Service:
         self._serving = serving
         self._clock = clock
         self._pipeline = Pipeline(scheduler, clock=clock)
+        # Writing recordings takes minutes, and those that are only to be decoded must not wait for it.
+        self._encoding = asyncio.Semaphore(max(1, scheduler.lanes["decode"].slots - 1))
         self._started = clock()
         self._aborted = False
         self._requests: set[asyncio.Timeout] = set()
@@ -115,7 +116,7 @@ class Service:
     async def pad(self, source: Path, target: Path, silence_s: float, *, patient: bool = False) -> float:
         """Write a recording anew, after so much silence, as WebM with Opus; returns its seconds."""
         job = PadJob(str(source), str(target), silence_s)
-        return (await self._do(Role("decode"), job, Encoded, patient=patient)).duration_s
+        return await self._encode(job, patient=patient)
 
     async def mix(
         self,
@@ -128,7 +129,7 @@ class Service:
     ) -> float:
         """Mix recordings, each after its delay, to one MP3; returns its seconds."""
         job = MixJob([str(source) for source in sources], str(target), list(delays_s), sample_rate_hz)
-        return (await self._do(Role("decode"), job, Encoded, patient=patient)).duration_s
+        return await self._encode(job, patient=patient)
 
     async def unload(self, kind: Kind) -> list[str]:
         """End the workers of a kind that nobody needs now; returns their models. The next request for one
@@ -136,8 +137,20 @@ class Service:
         """
         return await self._scheduler.unload(kind)
 
-    async def _do(self, role: Role, job: AnyJob, expected: type[Result], *, patient: bool) -> Result:
-        async with self._admitted(None, patient=patient):
+    async def _encode(self, job: PadJob | MixJob, *, patient: bool) -> float:
+        encoded = await self._do(Role("decode"), job, Encoded, patient=patient, turn=self._encoding)
+        return encoded.duration_s
+
+    async def _do(
+        self,
+        role: Role,
+        job: AnyJob,
+        expected: type[Result],
+        *,
+        patient: bool,
+        turn: AbstractAsyncContextManager[object] | None = None,
+    ) -> Result:
+        async with self._admitted(None, patient=patient), turn or contextlib.nullcontext():
             result = await self._scheduler.run(role, job)
         if not isinstance(result, expected):
             raise EngineError(f"the {role.kind} worker answered with {type(result).__name__}")
@@ -237,10 +250,6 @@ class Service:
             workers=[self._worker_status(lane) for lane in self._scheduler.all_lanes()],
             notes=list(self._serving.notes),
         )
-
-    def languages(self) -> frozenset[str]:
-        """Language codes that the loaded model knows; empty until it is loaded."""
-        return self._scheduler.lanes["transcribe"].worker.languages
 
     def models(self) -> tuple[str, ...]:
         """Whisper models that a request may ask for, the main one first."""

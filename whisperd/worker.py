@@ -20,7 +20,7 @@ import msgspec
 
 from whisperd import protocol
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, StartError, WhisperdError, WorkerDied, WorkerHung, error_by_code
+from whisperd.errors import EngineError, StartError, WhisperdError, WorkerDied, WorkerHung
 from whisperd.journal import fields
 from whisperd.protocol import AnyJob, AnyResult, Kind, MappedLibrary
 from whisperd.status import WorkerState
@@ -244,7 +244,7 @@ class Worker:
                 case protocol.Done():
                     self._finish(life, message.id, message.result)
                 case protocol.Failed():
-                    self._finish(life, message.id, error_by_code(message.code, message.message))
+                    self._finish(life, message.id, message.error())
 
     def _loaded(self, message: protocol.Ready) -> None:
         self.libraries = message.libraries

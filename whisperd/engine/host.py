@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from whisperd import journal, protocol
 from whisperd.engine import Cancelled, Progress
-from whisperd.errors import EngineError, OutOfMemory, StartError, WhisperdError
+from whisperd.errors import EngineError, OutOfMemory, RequestError, StartError, WhisperdError
 from whisperd.transcript.model import Segment
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,8 @@ class Host:
         except Cancelled:
             reply = protocol.Failed(message.id, "cancelled", "cancelled")
         except WhisperdError as error:
-            reply = protocol.Failed(message.id, error.code, error.message)
+            param = error.param if isinstance(error, RequestError) else None
+            reply = protocol.Failed(message.id, error.code, error.message, param)
         except MemoryError:
             reply = protocol.Failed(message.id, OutOfMemory.code, "not enough memory for this recording")
         except Exception:

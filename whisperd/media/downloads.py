@@ -13,6 +13,7 @@ from typing import Final
 from whisperd.config.live import Live
 from whisperd.media.disk import storing
 from whisperd.media.spool import Spool
+from whisperd.tasks import scoped
 
 _MAX_KEPT: Final = 1000
 """Sets of files; beyond it the oldest goes before its time."""
@@ -82,12 +83,10 @@ class Downloads:
     @contextlib.asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
         """Remove what expires while the context is open, and everything at its end."""
-        tending = asyncio.create_task(self._tend())
         try:
-            yield
+            async with scoped(asyncio.create_task(self._tend())):
+                yield
         finally:
-            tending.cancel()
-            await asyncio.wait([tending])
             for common in list(self._kept):
                 self._end(common)
 

@@ -40,6 +40,10 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
     except asyncio.CancelledError:
         _account(request, this, _CLIENT_CLOSED, "cancelled", None)
         raise
+    except ConnectionResetError as error:
+        # A caller who has just left is noticed by writing first, now and then: the same, as aiohttp tells it.
+        _account(request, this, _CLIENT_CLOSED, "cancelled", None)
+        raise asyncio.CancelledError from error
     except Exception as error:
         known = _known(request, error)
         code = known.code

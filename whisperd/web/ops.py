@@ -99,8 +99,8 @@ def describe(status: Status) -> Health:
         whisper_loaded=_up(stt),
         diarization_loaded=_up(diarization),
         services=Services(
-            stt="healthy" if status.ready and _up(stt) else "unavailable",
-            diarization="healthy" if status.ready and _up(diarization) else "unavailable",
+            stt=_can(status, stt),
+            diarization=_can(status, diarization),
         ),
         timestamp=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(),
         uptime_s=round(status.uptime_s, 3),
@@ -109,6 +109,12 @@ def describe(status: Status) -> Health:
         workers=status.workers,
         notes=status.notes,
     )
+
+
+def _can(status: Status, worker: WorkerStatus | None) -> Literal["healthy", "unavailable"]:
+    """Whether a job for the worker could run; one without a model in memory loads it first."""
+    able = worker is not None and worker.state in ("ready", "unloaded")
+    return "healthy" if status.ready and able else "unavailable"
 
 
 def _up(worker: WorkerStatus | None) -> bool:

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec import Struct, structs
 
 from whisperd.errors import EmptyFile, MissingFile, ParameterError, UnknownModel, WhisperdError
+from whisperd.tasks import scoped
 from whisperd.transcript.model import Notice
 from whisperd.web import fastapi
 from whisperd.web.crossroads import NO, SURELY, Sent, Way
@@ -118,12 +119,8 @@ async def _one(request: web.Request, values: Values, upload: Upload, warnings: S
 async def _together(works: Sequence[Coroutine[Any, Any, PlainJson]]) -> list[PlainJson]:
     """The results in order. The first failure ends all of them."""
     tasks = [asyncio.create_task(work) for work in works]
-    try:
+    async with scoped(*tasks):
         return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _likeness(sent: Sent) -> int:

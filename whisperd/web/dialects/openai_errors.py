@@ -9,6 +9,9 @@ from msgspec import Struct
 from whisperd.errors import WhisperdError
 from whisperd.web.endpoint import Dialect
 
+_PARAMS: Final = {"known_speakers": "known_speaker_references[]"}
+"""What callers call a part of the request that has another name inside."""
+
 
 class ErrorDetail(Struct, frozen=True):
     """All four keys are always there."""
@@ -28,7 +31,8 @@ class ErrorBody(Struct, frozen=True):
 def error_body(error: WhisperdError) -> ErrorBody:
     """`{"error": {message, type, param, code}}`."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    return ErrorBody(ErrorDetail(error.message, kind, getattr(error, "param", None), error.code))
+    param = getattr(error, "param", None)
+    return ErrorBody(ErrorDetail(error.message, kind, _PARAMS.get(param or "", param), error.code))
 
 
 def render_error(_: web.Request, error: WhisperdError) -> web.Response:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from whisperd.errors import RequestError
 from whisperd.media.disk import finish
+from whisperd.tasks import scoped
 from whisperd.web import fastapi
 from whisperd.web.dialects.reflector_requests import dialect, naming, read_body, recording
 from whisperd.web.endpoint import Endpoint, Reply
@@ -131,17 +132,15 @@ def _tracks(body: MixBody) -> tuple[list[str], list[float]]:
 async def _recordings(request: web.Request, urls: Sequence[str]) -> AsyncIterator[list[Path]]:
     """Fetch all at the same time. The first that fails is told of, and ends the others."""
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            async with asyncio.TaskGroup() as group:
-                fetching = [
-                    group.create_task(
-                        stack.enter_async_context(recording(request, url, param=f"track_urls.{number}"))
-                    )
-                    for number, url in enumerate(urls)
-                ]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-        yield [task.result() for task in fetching]
+        fetching = [
+            asyncio.create_task(
+                stack.enter_async_context(recording(request, url, param=f"track_urls.{number}"))
+            )
+            for number, url in enumerate(urls)
+        ]
+        async with scoped(*fetching):
+            tracks = await asyncio.gather(*fetching)
+        yield tracks
 
 
 # ---- results -------------------------------------------------------------------------------------

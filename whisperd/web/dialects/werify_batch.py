@@ -22,7 +22,6 @@ from whisperd.web.dialects.werify import (
 from whisperd.web.dialects.werify_replies import (
     BATCH_EXAMPLE,
     BatchEntry,
-    BatchFailure,
     BatchJson,
     batch_entry,
     transcript_json,
@@ -48,7 +47,7 @@ async def transcribe_batch(request: web.Request) -> web.StreamResponse:
             raise MissingFile("no recording: the form has no field `files`", param="files")
         room = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(recording: Upload) -> BatchEntry | BatchFailure:
+        async def one(recording: Upload) -> BatchEntry:
             async with room:
                 return await _entry(request, values, recording, misplaced(form.values))
 
@@ -65,7 +64,7 @@ async def transcribe_batch(request: web.Request) -> web.StreamResponse:
 
 async def _entry(
     request: web.Request, values: Values, recording: Upload, in_vain: Sequence[Notice]
-) -> BatchEntry | BatchFailure:
+) -> BatchEntry:
     try:
         if not recording.size:
             raise EmptyFile("the file is empty")
@@ -73,7 +72,7 @@ async def _entry(
     except WhisperdError as error:
         foreign = foreign_suffix(error, recording) if isinstance(error, MediaError) else None
         message = f"Unsupported file type: {foreign}" if foreign else error.message
-        return BatchFailure(filename=recording.filename, error=message)
+        return BatchEntry(filename=recording.filename, error=message)
     warnings = [*without_effect(values), *in_vain, *transcript.warnings]
     one = transcript_json(transcript, warnings, with_segments=with_segments(values))
     return batch_entry(recording.filename, one)

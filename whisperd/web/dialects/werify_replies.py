@@ -1,6 +1,6 @@
 """What the werify app's server answers. Every key is always there, but for warnings and speakers."""
 
-from typing import Any, Final
+from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -33,22 +33,16 @@ class TranscriptJson(Struct, frozen=True, kw_only=True):
 
 
 class BatchEntry(Struct, frozen=True, kw_only=True):
-    """A recording of a batch."""
+    """A recording of a batch: what a single one is answered with, or `error` alone."""
 
     filename: str
-    text: str
-    language: str | None
-    processing_time: float
-    queue_wait_time: float
-    segments: list[SegmentJson] | None
+    text: str | UnsetType = UNSET
+    language: str | UnsetType | None = UNSET
+    processing_time: float | UnsetType = UNSET
+    queue_wait_time: float | UnsetType = UNSET
+    segments: list[SegmentJson] | UnsetType | None = UNSET
     warnings: list[Notice] | UnsetType = UNSET
-
-
-class BatchFailure(Struct, frozen=True, kw_only=True):
-    """A recording of a batch that could not be done."""
-
-    filename: str
-    error: str
+    error: str | UnsetType = UNSET
 
 
 class BatchJson(Struct, frozen=True, kw_only=True):
@@ -57,8 +51,7 @@ class BatchJson(Struct, frozen=True, kw_only=True):
     total_files: int
     total_processing_time: float
     """Seconds."""
-    results: list[Any]
-    """A transcript or an error for each."""
+    results: list[BatchEntry]
 
 
 class QueueJson(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,22 @@
-"""The werify app's endpoint: every key of its answers, and FastAPI's shapes for what is wrong."""
+"""The werify app's endpoints: every key of its answers, and FastAPI's shapes for what is wrong."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import FormData
 from fake_service import RECORDING, SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 from yarl import URL
 
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, ParameterError, QueueFull
+from whisperd.errors import (
+    EngineError,
+    MediaError,
+    ParameterError,
+    QueueFull,
+    TooLong,
+)
 from whisperd.transcript.model import Notice, SpeakerHints, Transcript
 
 PATH = "/transcribe"
@@ -161,3 +168,47 @@ async def test_other_errors_are_a_sentence(web: Web) -> None:
     web.service.error = QueueFull("64 requests are waiting already", retry_after_s=7)
     response = await web.client.post(PATH, data=form())
     assert (response.status, response.headers["Retry-After"]) == (503, "7")
+
+
+@pytest.mark.parametrize("field", ["file", "files"])
+async def test_a_recording_may_be_in_either_field(web: Web, field: str) -> None:
+    response = await web.client.post(PATH, data=form(field))
+    assert response.status == 200
+    assert web.service.recordings == [RECORDING]
+
+
+# ---- files that are none -------------------------------------------------------------------------
+
+
+def named(filename: str, field: str = "file", content: bytes = b"no recording") -> FormData:
+    data = FormData()
+    data.add_field(field, content, filename=filename)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("filename", "detail"),
+    [
+        ("notes.txt", "Unsupported: .txt"),
+        ("notes.TXT", "Unsupported: .TXT"),
+        ("talk.mp3", "not a recording"),
+        ("talk", "not a recording"),
+    ],
+)
+async def test_what_can_not_be_decoded_is_blamed_on_a_name_that_is_no_recordings(
+    web: Web, filename: str, detail: str
+) -> None:
+    web.service.error = MediaError("not a recording")
+    response = await web.client.post(PATH, data=named(filename))
+    assert (response.status, await response.json()) == (400, {"detail": detail})
+
+
+async def test_a_name_that_is_no_recordings_is_no_reason_to_refuse_one(web: Web) -> None:
+    response = await web.client.post(PATH, data=named("talk.txt"))
+    assert response.status == 200
+
+
+async def test_a_recording_that_is_too_long_is_not_blamed_on_its_name(web: Web) -> None:
+    web.service.error = TooLong("longer than 12h")
+    response = await web.client.post(PATH, data=named("talk.xyz"))
+    assert (response.status, await response.json()) == (413, {"detail": "longer than 12h"})
