@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd.access.caller import Permission
 from whisperd.config.schema import DialectName
 from whisperd.errors import WhisperdError
 from whisperd.web.fields import Field, FileField
@@ -61,6 +62,8 @@ class Endpoint:
     """What is sent as JSON, where no form is."""
     example: Any = None
     """Such a body."""
+    permission: Permission | None = "stt"
+    """What the caller's key must allow; None for what is open to everybody."""
     shared_with: tuple[DialectName, ...] = ()
     """Other dialects whose clients ask here too: it is served for them alone as well."""
     ways: tuple["Endpoint", ...] = ()

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from whisperd.access.caller import Caller
 from whisperd.config.live import Live
 from whisperd.errors import WhisperdError
 from whisperd.media.downloads import Downloads
@@ -42,4 +43,6 @@ DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of
 DOCUMENT: Final = web.AppKey("document", bytes)
 """The API's description, as it is sent."""
 
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who sent the request; set before any handler runs."""
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)
