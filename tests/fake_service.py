@@ -119,6 +119,7 @@ class FakeService(Service):
         self.recordings.append(request.audio.read_bytes())
         self.voices += [known.audio.read_bytes() for known in request.known_speakers]
         if listener:
+            listener.decoded(self.answer.duration)
             for segment in self.answer.segments:
                 listener.heard(segment)
                 listener.moved(segment.end)

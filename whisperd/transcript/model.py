@@ -4,13 +4,14 @@ Every time is in seconds (float) from the start of the recording.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
 Task = Literal["transcribe", "translate"]
-Priority = Literal["low", "normal", "high"]
-"""Work of a higher one comes first; `high` is for somebody who waits for the answer."""
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+"""In the order in which their work is taken; `high` is for somebody who waits for the answer."""
 
 
 class SpeakerHints(Struct, frozen=True):
