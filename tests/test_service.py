@@ -209,7 +209,7 @@ async def test_who_names_a_deadline_may_wait_longer_than_others(live: Live, reco
         live.current = changed(live.current, "limits", wait=Duration("200ms"))
         held = asyncio.create_task(service.process(Request(audio=recording, prompt="wait", deadline_s=60)))
         with pytest.raises(DeadlineExceeded):
-            await service.process(Request(audio=recording))
+            await service.process(Request(audio=recording, prompt="wait"))
         assert not held.done()
         held.cancel()
         await asyncio.wait([held])
