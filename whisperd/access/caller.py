@@ -19,3 +19,5 @@ class Caller(Struct, frozen=True, kw_only=True):
     organization_id: str | None = None
     key_id: str | None = None
     permissions: frozenset[Permission] = frozenset(PERMISSIONS)
+    rate_limit: int | None = None
+    """Requests a minute that may begin something; None for any number."""
