@@ -116,6 +116,8 @@ class Job(Struct, frozen=True, kw_only=True):
     audio_duration_s: float | None = None
     revision: int = 0
     """Rises with every change that is stored."""
+    began: int = 0
+    """The revision with which the work on its recording last began."""
     progress: Progress | None = None
 
     @property
@@ -128,7 +130,9 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     """Something that happened to a job."""
 
     id: str
-    """Orders the events of one job: `REVISION`, or `REVISION.SEGMENT`."""
+    """Orders the events of one job: `REVISION`, or `REVISION.SEGMENT`. That of progress is the id of the
+    event before it, so that nothing is missed by who resumes there; empty where there was none.
+    """
     kind: Literal["status", "progress", "segment"]
     job: Job
     """As it was then."""

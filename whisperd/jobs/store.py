@@ -55,7 +55,9 @@ class Store(Protocol):
         """After a start: give back the jobs that were running, without counting the attempt."""
 
     async def claim(self, *, at: datetime.datetime) -> Job | None:
-        """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt."""
+        """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt, which
+        `began` with this revision.
+        """
 
     async def next_due(self) -> datetime.datetime | None:
         """When the next of the jobs that wait for another attempt is due."""
@@ -64,7 +66,9 @@ class Store(Protocol):
         """Jobs that have not ended and whose deadline has passed."""
 
     async def fetched(self, job_id: str, attempt: int, source: Source) -> Job | None:
-        """The recording was fetched and is kept. None when the job went on without this attempt."""
+        """The recording was fetched and is kept; work on it `began` with this revision. None when the job
+        went on without this attempt.
+        """
 
     async def complete(
         self, job_id: str, attempt: int, transcript: Transcript, *, at: datetime.datetime
@@ -72,15 +76,19 @@ class Store(Protocol):
         """Keep the transcript, end the job and owe its webhook, all at once. None as above."""
 
     async def fail(self, job_id: str, attempt: int, error: JobError) -> Job | None:
-        """End the job and owe its webhook. None as above."""
+        """End the job, whatever it does, and owe its webhook. The error is its `error`, and among its
+        `causes` if it was being worked on. None as above.
+        """
 
     async def retry(
         self, job_id: str, attempt: int, error: JobError, *, due_at: datetime.datetime
     ) -> Job | None:
         """The attempt failed; there will be another. None as above."""
 
-    async def release(self, job_id: str, attempt: int) -> Job | None:
-        """The attempt was interrupted, and does not count. None as above."""
+    async def release(
+        self, job_id: str, attempt: int, *, due_at: datetime.datetime | None = None
+    ) -> Job | None:
+        """The attempt was interrupted, and does not count; the next not before `due_at`. None as above."""
 
     # ---- webhooks --------------------------------------------------------------------------------
 
@@ -101,7 +109,9 @@ class Store(Protocol):
     async def ended_before(
         self, at: datetime.datetime, *, limit: int, with_audio: bool = False
     ) -> Sequence[Job]:
-        """Jobs that ended before this, the longest ended first; `with_audio`: whose recording is kept."""
+        """Jobs that ended before this, the longest ended first: those whose recording is kept, or those
+        that owe no webhook.
+        """
 
     async def forget_audio(self, job_id: str) -> None:
         """Note that the job no longer needs its recording."""
