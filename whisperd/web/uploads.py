@@ -17,8 +17,10 @@ from aiohttp import (
 from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
+from whisperd.config.units import Size
 from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
 from whisperd.media.disk import QUICK_BYTES, finish, storing
+from whisperd.media.spool import Spool
 from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.keys import LIVE, SPOOL
 
@@ -78,15 +80,19 @@ async def receive(
     files: Sequence[FileField],
     fields: Collection[Field[Any]],
     take_empty: bool = False,
+    spool: Spool | None = None,
+    limit: Size | None = None,
 ) -> AsyncIterator[Form]:
     """Read the form; its directory in the spool is gone when the context is left.
 
-    `files` are the parts that may carry recordings, all of them together as large as `limits.upload`; there
-    may be none. Values are kept of `fields`, and of others the names alone. `take_empty` leaves it to the
-    caller to tell of files without a byte. Raises MissingFile for a recording in the wrong place, EmptyFile,
-    TooLarge, UploadTimeout, RequestError for a malformed form.
+    `files` are the parts that may carry recordings, all of them together as large as `limits.upload`, or as
+    `limit` where that is less; there may be none. Values are kept of `fields`, and of others the names alone.
+    `take_empty` leaves it to the caller to tell of files without a byte. `spool`: where recordings arrive
+    that are kept, instead of the requests' own. Raises MissingFile for a recording in the wrong place,
+    EmptyFile, TooLarge, UploadTimeout, RequestError for a malformed form.
     """
     limits = request.app[LIVE].current.limits
+    most = limits.upload if limit is None else min(limit, limits.upload)
     names = tuple(file.name for file in files)
     if request.content_type != "multipart/form-data":
         raise MissingFile(
@@ -94,12 +100,13 @@ async def receive(
             f"this body is {request.content_type}",
             param=names[0],
         )
-    if (request.content_length or 0) > limits.upload + MAX_OTHER_BYTES:
-        raise _too_large(limits, names[0])
+    if (request.content_length or 0) > most + MAX_OTHER_BYTES:
+        raise _too_large(most, names[0])
     with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(request.app[SPOOL].directory())
+        directory = stack.enter_context((spool or request.app[SPOOL]).directory())
         try:
-            yield await _Reading(request, limits, files, fields, take_empty=take_empty).read(directory)
+            reading = _Reading(request, limits, most, files, fields, take_empty=take_empty)
+            yield await reading.read(directory)
         finally:
             if not _is_quick_to_remove(directory):
                 await finish(asyncio.to_thread(stack.close))
@@ -112,6 +119,7 @@ class _Reading:
         self,
         request: web.Request,
         limits: Limits,
+        most: Size,
         files: Sequence[FileField],
         fields: Collection[Field[Any]],
         *,
@@ -119,6 +127,7 @@ class _Reading:
     ) -> None:
         self._request = request
         self._limits = limits
+        self._most = most
         self._many = {file.name: file.many for file in files}
         self._take_empty = take_empty
         self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
@@ -162,11 +171,11 @@ class _Reading:
 
     async def _store(self, part: BodyPartReader, path: Path, name: str) -> int:
         """Write a part to a file; returns its bytes."""
-        room = self._limits.upload - sum(upload.size for upload in self._uploads)
+        room = self._most - sum(upload.size for upload in self._uploads)
         async with storing(path) as sink:
             while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
                 if sink.size + len(chunk) > room:
-                    raise _too_large(self._limits, name)
+                    raise _too_large(self._most, name)
                 await sink.write(chunk)
         if not (sink.size or self._take_empty):
             raise _empty(name)
@@ -235,8 +244,8 @@ def _malformed() -> RequestError:
     return RequestError("the multipart form is malformed or cut off")
 
 
-def _too_large(limits: Limits, file: str) -> TooLarge:
-    return TooLarge(f"the file is larger than the limit of {limits.upload}", param=file)
+def _too_large(most: Size, file: str) -> TooLarge:
+    return TooLarge(f"the file is larger than the limit of {most}", param=file)
 
 
 def _too_many(name: str) -> RequestError:
