@@ -15,7 +15,9 @@
     │   ├── TooLarge                   413 file_too_large
     │   ├── UrlRefused                 403 url_refused: an address that this server does not fetch from
     │   ├── UrlNotFound                404 url_not_found: nothing is there, or it is given to nobody
+    │   ├── InvalidId                  400 invalid_id_format: no UUID
     │   ├── UnknownJob                 404 job_not_found: none, or somebody else's
+    │   ├── NoResult                   409 no_result: the job has none, or none yet
     │   ├── NotCancellable             400 job_not_cancellable: the job has ended
     │   ├── IdempotencyKeyReused       409 idempotency_key_reused: for another request than the first
     │   ├── Unauthorized               401 authentication_error: no key
@@ -156,11 +158,28 @@ class UrlNotFound(RequestError):
     status = 404
 
 
+class InvalidId(RequestError):
+    """What stands where a job's id should is no UUID."""
+
+    code = "invalid_id_format"
+
+
 class UnknownJob(RequestError):
     """No such job, or not this owner's."""
 
     code = "job_not_found"
     status = 404
+
+
+class NoResult(RequestError):
+    """The job has not ended, has failed, or was not asked for this; `retry_after_s` where it may come yet."""
+
+    code = "no_result"
+    status = 409
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
 
 
 class NotCancellable(RequestError):
@@ -202,8 +221,8 @@ class RateLimited(RequestError):
     code = "rate_limit_exceeded"
     status = 429
 
-    def __init__(self, message: str, *, retry_after_s: int = 60) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 60) -> None:
+        super().__init__(message, param=param)
         self.retry_after_s = retry_after_s
 
 
