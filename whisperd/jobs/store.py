@@ -5,7 +5,7 @@ Nothing outside knows what is behind it. Every step can be asked for again after
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from whisperd.jobs.model import Attempt, Delivery, Job, JobError, JobStatus, JobType, Source
@@ -92,11 +92,13 @@ class Store(Protocol):
 
     # ---- webhooks --------------------------------------------------------------------------------
 
-    async def owed(self, *, at: datetime.datetime, limit: int) -> Sequence[Delivery]:
-        """Deliveries that are due, the longest due first."""
+    async def owed(
+        self, *, at: datetime.datetime, limit: int, without: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        """Deliveries that are due, the longest due first; none to a `Delivery.receiver` of `without`."""
 
-    async def next_delivery_due(self) -> datetime.datetime | None:
-        """When the next delivery is due."""
+    async def next_delivery_due(self, *, after: datetime.datetime) -> datetime.datetime | None:
+        """When the first of the deliveries that are due later than `after` is due."""
 
     async def tried(self, delivery: Delivery, attempt: Attempt, *, due_at: datetime.datetime | None) -> None:
         """Note an attempt: delivered if its status is 2xx, else due again, or given up where that is None."""
