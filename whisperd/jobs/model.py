@@ -5,6 +5,7 @@ Every time of day is aware, in UTC; every position and length is in seconds.
 
 import datetime
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -162,3 +163,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     due_at: datetime.datetime
     """Of the next attempt."""
     attempts: list[Attempt] = []
+
+    @property
+    def receiver(self) -> str:
+        """Who receives it, as far as the URL says: its host, in lower case."""
+        return urlsplit(self.url).hostname or ""
