@@ -56,23 +56,25 @@ class Disk:
         copy.replace(self._image)
         self._mount()
 
-    def fill(self) -> None:
-        """Leave no room to speak of."""
-        with (self.path / _BALLAST).open("wb") as ballast:
-            size = 0
-            while (free := shutil.disk_usage(self.path).free) > _LEFT_BYTES:
-                more = max(4096, (free - _LEFT_BYTES) // 2)
-                try:
-                    os.posix_fallocate(ballast.fileno(), size, more)
-                except OSError as error:
-                    if error.errno == errno.ENOSPC:
-                        return
-                    raise
-                size += more
 
-    def free(self) -> None:
-        """Give the room back."""
-        (self.path / _BALLAST).unlink()
+def fill(directory: Path) -> None:
+    """Leave no room to speak of on the directory's disk."""
+    with (directory / _BALLAST).open("wb") as ballast:
+        size = 0
+        while (free := shutil.disk_usage(directory).free) > _LEFT_BYTES:
+            more = max(4096, (free - _LEFT_BYTES) // 2)
+            try:
+                os.posix_fallocate(ballast.fileno(), size, more)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    return
+                raise
+            size += more
+
+
+def empty(directory: Path) -> None:
+    """Give the room back."""
+    (directory / _BALLAST).unlink()
 
 
 def _run(*command: str | Path) -> None:

@@ -79,7 +79,9 @@ class Faults:
             case "tear log":
                 self.log[-1] += f": {await victim.tear_log(chance)}"
             case "lose power":
+                await self._receiver.down()
                 await victim.lose_power()
+                await self._receiver.up(victim.listen())
             case "fill disk":
                 await victim.fill_disk()
                 await asyncio.sleep(chance.uniform(*_DISK_FULL_S))

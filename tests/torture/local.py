@@ -15,7 +15,7 @@ import psutil
 from running import STATE, Daemon
 
 from torture.client import Connect
-from torture.disk import Disk, why_no_disk
+from torture.disk import Disk, empty, fill, why_no_disk
 from torture.wal import tear
 
 SETTINGS: Final = {
@@ -136,11 +136,11 @@ class LocalVictim:
 
     async def fill_disk(self) -> None:
         assert self._disk
-        await asyncio.to_thread(self._disk.fill)
+        await asyncio.to_thread(fill, self._disk.path)
 
     async def free_disk(self) -> None:
         assert self._disk
-        self._disk.free()
+        empty(self._disk.path)
 
     def destroy(self) -> None:
         """End what runs, whatever went wrong before."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from torture.clips import clips, marked, says
-from torture.disk import Disk, why_no_disk
+from torture.disk import Disk, empty, fill, why_no_disk
 from torture.load import orders
 from torture.wal import committed_bytes, tear
 
@@ -81,10 +81,10 @@ def test_a_loss_of_power_loses_what_was_not_synced_and_nothing_else(tmp_path: Pa
 @needs_disk
 def test_a_full_disk_takes_no_more_until_it_is_freed(tmp_path: Path) -> None:
     with Disk(tmp_path, mib=32) as disk:
-        disk.fill()
+        fill(disk.path)
         with pytest.raises(OSError, match="No space left"):
             (disk.path / "more").write_bytes(bytes(2**16))
-        disk.free()
+        empty(disk.path)
         (disk.path / "more").write_bytes(bytes(2**16))
 
 

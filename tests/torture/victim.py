@@ -15,8 +15,10 @@ class Victim(Protocol):
     url: str
     without: Mapping[str, str]
     """Faults that can't be had here, and why."""
-    connect: Connect | None
-    """Makes sockets from which the daemon can be reached; None where any socket does."""
+
+    @property
+    def connect(self) -> Connect | None:
+        """Makes sockets from which the daemon can be reached; None where any socket does."""
 
     def listen(self) -> socket.socket:
         """A socket that the daemon can reach, at the same address each time."""
