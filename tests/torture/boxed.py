@@ -41,7 +41,7 @@ class BoxedVictim:
         return listening
 
     def _socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-        """One of the box's network: made by a thread that goes there and does not come back. Raises OSError."""
+        """One of the box's network: made by a thread that goes there for good. Raises OSError."""
 
         def make() -> socket.socket:
             with Path(f"/proc/{self._pid}/ns/net").open("rb") as network:
