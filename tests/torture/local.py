@@ -56,6 +56,8 @@ class LocalVictim:
         self._daemon = Daemon(directory, SETTINGS | {"WHISPERD_PATHS__STATE": str(state)})
         self.url = self._daemon.url
         self._address = ("127.0.0.1", 0)
+        self._was_full = False
+        """Whether the disk was full since it was ready: then it may end, to be started again."""
 
     def listen(self) -> socket.socket:
         listening = socket.create_server(self._address)
@@ -66,16 +68,15 @@ class LocalVictim:
         deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline:
             with contextlib.suppress(AssertionError):
-                return await asyncio.to_thread(self._await_readiness)
+                await asyncio.to_thread(self._daemon.wait_for_notification, "READY=1", _READY_WITHIN_S)
+                self._was_full = False
+                return
             # As the unit has it: started again, but for a status that says that this is no use.
-            if self._daemon.process.poll() in (None, 0, _NO_USE):
+            if not self._was_full or self._daemon.process.poll() in (None, 0, _NO_USE):
                 break
             await asyncio.sleep(_RESTART_S)
             self.start()
         raise AssertionError(f"not ready ({self._daemon.process.poll()}):\n{self._daemon.log()[-5000:]}")
-
-    def _await_readiness(self) -> None:
-        self._daemon.wait_for_notification("READY=1", _READY_WITHIN_S)
 
     async def secret(self) -> str:
         done = await asyncio.to_thread(self._daemon.command, "keys", "webhook-secret", "anybody")
@@ -94,8 +95,8 @@ class LocalVictim:
         self.start()
 
     async def kill_worker(self, chance: random.Random) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it may have died by itself, or not be born
-            if children := self._daemon.children():
+        if children := self._children():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 chance.choice(children).kill()
 
     async def stop(self) -> None:
@@ -103,18 +104,24 @@ class LocalVictim:
         self.start()
 
     async def _stop(self) -> None:
-        if status := await self._end(signal.SIGTERM):
+        if self._daemon.process.poll() is None and (status := await self._end(signal.SIGTERM)):
             raise AssertionError(f"a stop ended with {status}; log:\n{self._daemon.log()[-5000:]}")
 
     async def _end(self, number: signal.Signals) -> int:
         """Send a signal, and wait until daemon and workers are gone; returns the exit status."""
-        children = self._daemon.children()
+        children = self._children()
         self._daemon.process.send_signal(number)
         status = await asyncio.to_thread(self._daemon.process.wait, _STOPPED_WITHIN_S)
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=_GONE_WITHIN_S)
         if alive:
             raise AssertionError(f"processes outlived the daemon: {alive}")
         return status
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return self._daemon.children()
+        except psutil.NoSuchProcess:
+            return []
 
     async def down(self) -> list[str]:
         await self._stop()
@@ -136,6 +143,7 @@ class LocalVictim:
 
     async def fill_disk(self) -> None:
         assert self._disk
+        self._was_full = True
         await asyncio.to_thread(fill, self._disk.path)
 
     async def free_disk(self) -> None:
@@ -144,10 +152,9 @@ class LocalVictim:
 
     def destroy(self) -> None:
         """End what runs, whatever went wrong before."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = self._daemon.children()
-            self._daemon.kill()
-            psutil.wait_procs(children, timeout=_GONE_WITHIN_S)
+        children = self._children()
+        self._daemon.kill()
+        psutil.wait_procs(children, timeout=_GONE_WITHIN_S)
 
 
 @contextlib.contextmanager
