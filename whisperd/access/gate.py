@@ -83,7 +83,7 @@ class Gate:
         access = self._live.current.access
         if access.require_key == "never" or networks.are_in(addresses, access.trusted_networks):
             return Caller()
-        if access.require_key == "auto" and self._static is None and not self._ring.has_keys():
+        if not self.requires_key:
             if networks.are_private(addresses):
                 return Caller()
             raise Forbidden(
@@ -95,6 +95,17 @@ class Gate:
         if text is None:
             raise Unauthorized("Invalid Authorization header format")
         raise InvalidKey("Invalid or expired API key")
+
+    @property
+    def requires_key(self) -> bool:
+        """Whether a key is needed where no network is trusted. Raises Unavailable."""
+        match self._live.current.access.require_key:
+            case "auto":
+                return self._static is not None or self._ring.has_keys()
+            case "always":
+                return True
+            case "never":
+                return False
 
     def spend(self, caller: Caller) -> Quota | None:
         """Count a request that begins something; None for callers without a limit."""
