@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 
+from whisperd.access.gate import Gate
 from whisperd.config.live import Live
 from whisperd.errors import UnknownModel, UrlNotFound
 from whisperd.media.fetch import Fetcher
@@ -119,6 +120,7 @@ class FakeService(Service):
         self.recordings.append(request.audio.read_bytes())
         self.voices += [known.audio.read_bytes() for known in request.known_speakers]
         if listener:
+            listener.decoded(self.answer.duration)
             for segment in self.answer.segments:
                 listener.heard(segment)
                 listener.moved(segment.end)
@@ -220,6 +222,7 @@ class Web:
     fetcher: FakeFetcher
     spool: Path
     live: Live
+    gate: Gate
 
     @property
     def url(self) -> str:
@@ -236,11 +239,12 @@ async def serving(live: Live) -> AsyncIterator[Web]:
     spool = Spool(live.current.paths.spool)
     spool.sweep()
     fetcher = FakeFetcher(spool)
-    app = create_app(live, service, spool, Metrics(service.status), fetcher=fetcher)
+    gate = Gate(live)
+    app = create_app(live, service, spool, Metrics(service.status), fetcher=fetcher, gate=gate)
     server = TestServer(app)  # cancels handlers, as the daemon's runner does
     await server.start_server(access_log=None)
     async with TestClient(server) as client:
-        yield Web(client, service, fetcher, spool.root, live)
+        yield Web(client, service, fetcher, spool.root, live, gate)
 
 
 def form(carrier: str = "file", /, **fields: str | list[str]) -> FormData:

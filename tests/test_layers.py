@@ -16,24 +16,25 @@ LAYERS = (
     ("__main__", "cli", "doctor"),
     ("daemon",),
     ("web", "metrics"),
+    ("jobs",),
     ("plan",),
     ("service",),
     ("pipeline", "offer"),
     ("scheduler",),
     ("lane",),
-    ("worker", "media", "models", "listen", "memory"),
+    ("worker", "media", "models", "listen", "memory", "access", "llm"),
     ("cuda",),
     ("status",),
     ("protocol", "config"),
     ("transcript",),
-    ("errors", "journal", "notify", "tasks"),
+    ("errors", "journal", "notify", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {
     "av", "ctranslate2", "faster_whisper", "huggingface_hub", "numpy", "onnxruntime", "pyannote",
     "sentencepiece", "tokenizers", "torch", "torchaudio",
 }  # fmt: skip
-AIOHTTP_ROOMS = {"web", "daemon", "cli", "media"}
+AIOHTTP_ROOMS = {"web", "daemon", "cli", "media", "llm"}
 
 
 def modules() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from whisperd import journal, listen, notify
+from whisperd.access.gate import Gate
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
 from whisperd.config.load import load
@@ -84,7 +85,8 @@ class Daemon:
         offer = Offer(self._live, plan.store, plan.serving.model, plan.serving.device)
         service = Service(self._live, scheduler, offer, plan.serving)
         fetcher = Fetcher(self._live, spool)
-        app = create_app(self._live, service, spool, Metrics(service.status), fetcher=fetcher)
+        gate = Gate(self._live)
+        app = create_app(self._live, service, spool, Metrics(service.status), fetcher=fetcher, gate=gate)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)

@@ -181,7 +181,7 @@ class Service:
             raise Draining("the server is shutting down")
         if not patient:
             self._check_room()
-        allowed_s = min(self._live.current.limits.wait, deadline_s or float("inf"))
+        allowed_s = self._live.current.limits.wait if deadline_s is None else deadline_s
         deadline = asyncio.timeout(allowed_s)
         self._requests.add(deadline)
         self._idle.clear()

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd.access.caller import Permission
 from whisperd.config.schema import DialectName
 from whisperd.errors import WhisperdError
 from whisperd.web.fields import Field, FileField
@@ -61,6 +62,8 @@ class Endpoint:
     """What is sent as JSON, where no form is."""
     example: Any = None
     """Such a body."""
+    permission: Permission | Literal["any"] | None = "stt"
+    """What the caller's key must allow; `any`: it need but be one. None for what is open to everybody."""
     shared_with: tuple[DialectName, ...] = ()
     """Other dialects whose clients ask here too: it is served for them alone as well."""
     ways: tuple["Endpoint", ...] = ()

@@ -23,7 +23,7 @@ from whisperd.web.crossroads import LIKELY, NO, Sent, Way
 from whisperd.web.dialects.flask_replies import EXAMPLE, TranscriptJson, links, rendered, transcript_json
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Field, FileField, integer, number, text
-from whisperd.web.keys import DOWNLOADS, LIVE, SERVICE
+from whisperd.web.keys import CALLER, DOWNLOADS, LIVE, SERVICE
 from whisperd.web.speech import LANGUAGE, hints_of, ignored, process, reply, written
 from whisperd.web.uploads import Form, receive
 
@@ -200,7 +200,10 @@ def has_gpu(request: web.Request) -> bool:
 
 
 def owner(request: web.Request) -> str:
-    """Who asks: by the key that was sent, else by the address."""
+    """Who asks: by the key's owner, by whatever else was sent for a key, or else by the address."""
+    caller = request[CALLER]
+    if caller.key_id:
+        return f"owner {caller.owner}"
     if key := request.headers.get("Authorization"):
         return f"key {hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()}"
     return f"address {request.remote}"

@@ -11,7 +11,7 @@ from whisperd.web.dialects.flask import DIALECT, has_gpu, json, owner
 from whisperd.web.dialects.flask_gpu import GpuJson, VramJson, loaded, read_gpu, read_vram
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import text
-from whisperd.web.keys import DOWNLOADS, SERVICE
+from whisperd.web.keys import DOWNLOADS, GATE, SERVICE
 
 # ---- downloads -----------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ class HealthJson(Struct, frozen=True, kw_only=True):
     gpu_supported: bool
     diagnostic_notes: list[str]
     uptime_seconds: float
-    requires_auth: Literal[False] = False
+    requires_auth: bool
     backends: BackendsJson = BackendsJson()
     diarization: DiarizationJson
 
@@ -78,6 +78,7 @@ async def healthz(request: web.Request) -> web.StreamResponse:
         gpu_supported=has_gpu(request),
         diagnostic_notes=[*notes, status.reason] if status.reason else notes,
         uptime_seconds=round(status.uptime_s, 3),
+        requires_auth=request.app[GATE].requires_key,
         diarization=DiarizationJson(
             local=status.worker("diarize") is not None,
             model_loaded=bool(loaded(status, "diarize")),
@@ -156,6 +157,7 @@ def _post(path: str, handler: Any, summary: str, reply: type[Struct]) -> Endpoin
         path=path,
         handler=handler,
         dialect=DIALECT,
+        permission="admin",
         summary=summary,
         replies=(Reply(doc=doc, bodies=(reply,)),),
     )
@@ -175,8 +177,15 @@ ENDPOINTS: Final = (
         "The state of the service, as the Flask transcriber tells it",
         Reply(doc="A job could run", bodies=(HealthJson,)),
         Reply(doc="None could, and the notes say why", bodies=(HealthJson,), status=503),
+        permission=None,
     ),
-    _get("/gpu/status", gpu_status, "The GPU's memory", Reply(doc="What is in use", bodies=(GpuJson,))),
+    _get(
+        "/gpu/status",
+        gpu_status,
+        "The GPU's memory",
+        Reply(doc="What is in use", bodies=(GpuJson,)),
+        permission="any",
+    ),
     _post("/whisper/unload", unload_whisper, "Give the Whisper models' memory back", WhisperUnloadedJson),
     _post(
         "/diarization/unload", unload_diarization, "Give diarization's memory back", DiarizationUnloadedJson

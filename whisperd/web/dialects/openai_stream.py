@@ -83,6 +83,9 @@ class _Ear:
     def __init__(self, said: "asyncio.Queue[Segment | None]") -> None:
         self._said = said
 
+    def decoded(self, duration_s: float) -> None:
+        """Not told: a stream begins with its first segment."""
+
     def moved(self, position_s: float) -> None:
         """Progress, of which OpenAI's events don't tell."""
 
