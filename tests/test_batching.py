@@ -18,8 +18,8 @@ def queue(size: int = 2) -> BatchQueue[Work]:
     return BatchQueue(size)
 
 
-def line(of: BatchQueue[Work], names: str, key: int = 0) -> Line[Work]:
-    entered = of.enter()
+def line(of: BatchQueue[Work], names: str, key: int = 0, rank: int = 0) -> Line[Work]:
+    entered = of.enter(rank)
     of.put(entered, *(Work(name, key) for name in names.split()))
     return entered
 
@@ -84,6 +84,15 @@ def test_a_long_recording_gets_on_however_many_short_ones_come() -> None:
         line(batches, f"c{number}", key=2)
         order.append(taken(batches)[0])
     assert order.count("a") == 3
+
+
+def test_the_lower_rank_goes_first_and_the_higher_takes_what_it_leaves() -> None:
+    batches = queue(4)
+    line(batches, "a1 a2", rank=2)
+    line(batches, "b1 b2 b3", rank=1)
+    line(batches, "c1", rank=0)
+    line(batches, "d1", key=1, rank=1)
+    assert [taken(batches), taken(batches), taken(batches)] == ["c1 b1 b2 b3", "d1", "a1 a2"]
 
 
 def test_what_is_tried_again_comes_before_the_rest_of_its_request() -> None:

@@ -89,8 +89,10 @@ def test_what_is_too_short_to_be_speech_is_left_out(noise: Any) -> None:
     assert list(chunks(noise[: S // 5], None))
 
 
-def test_the_rest_of_a_chunk_begins_at_its_time() -> None:
+def test_a_part_of_a_chunk_has_what_lies_between_two_times() -> None:
     whole = Chunk((Piece(0, 2 * S), Piece(5 * S, 8 * S)))
-    assert spans(whole.after(1)) == [(1, 2), (5, 8)]
-    assert spans(whole.after(2)) == [(5, 8)]
-    assert spans(whole.after(4.5)) == [(7.5, 8)]
+    assert spans(whole.part(1, 5)) == [(1, 2), (5, 8)]
+    assert spans(whole.part(2, 5)) == [(5, 8)]
+    assert spans(whole.part(4.5, 5)) == [(7.5, 8)]
+    assert spans(whole.part(0.5, 2.5)) == [(0.5, 2), (5, 5.5)]
+    assert whole.spans == [(0, 2), (2, 5)]

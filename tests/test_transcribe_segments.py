@@ -1,7 +1,5 @@
 """What is made of a chunk's passages."""
 
-import itertools
-
 from whisperd.engine.attempts import Decoded
 from whisperd.engine.chunks import Chunk, Piece
 from whisperd.engine.passages import Passage
@@ -38,7 +36,7 @@ def said(text: str, start: float, end: float, *words: tuple[float, float]) -> Sa
 
 
 def told(*passages: Said, of: Chunk) -> list[Segment]:
-    return list(in_order(segments(DECODED, passages, of, itertools.count())))
+    return list(in_order(segments(DECODED, passages, of)))
 
 
 def test_times_never_go_back_and_stay_inside_the_recording() -> None:
@@ -59,10 +57,10 @@ def test_times_never_go_back_and_stay_inside_the_recording() -> None:
     assert all(segment.end >= word.end for segment in found for word in segment.words)
 
 
-def test_a_segment_of_white_space_is_left_out_and_the_numbers_have_no_gap() -> None:
+def test_a_segment_of_white_space_is_left_out() -> None:
     texts = enumerate([" One.", "  ", "", "\n", " Two."])
     found = told(*(said(text, number, number + 1) for number, text in texts), of=chunk((0, 10)))
-    assert [(segment.id, segment.text) for segment in found] == [(0, " One."), (1, " Two.")]
+    assert [segment.text for segment in found] == [" One.", " Two."]
 
 
 def test_what_takes_no_time_was_not_said() -> None:
@@ -71,7 +69,7 @@ def test_what_takes_no_time_was_not_said() -> None:
         said(" Yes.", 1, 2, (1, 1.4)),
         of=chunk((0, 10)),
     )
-    assert [(segment.id, segment.text) for segment in found] == [(0, " Yes.")]
+    assert [segment.text for segment in found] == [" Yes."]
 
 
 def test_a_word_lies_in_one_piece_of_the_recording_and_a_passage_may_span_several() -> None:

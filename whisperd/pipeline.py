@@ -243,6 +243,9 @@ def _transcribe_job(request: Request, decoded: Decoded, language: str | None) ->
         temperature=request.temperature or None,
         beam_size=request.beam_size,
         priority=request.priority,
+        multilingual=request.multilingual,
+        condition_on_previous_text=request.condition_on_previous_text,
+        drop_doubted=request.drop_doubted,
     )
 
 

@@ -138,6 +138,9 @@ class TranscribeJob(Struct, frozen=True, tag="transcribe"):
     """Where `language` is None, the one that is detected is one of these; empty means any."""
     detection: Detection = Detection()
     priority: Priority = "high"
+    multilingual: bool = False
+    condition_on_previous_text: bool = False
+    drop_doubted: bool = False
 
 
 class Transcribed(Struct, frozen=True, tag="transcribed"):

@@ -10,11 +10,11 @@ from typing import Final
 
 TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-_REPEATED: Final = 2.4
+REPEATED: Final = 2.4
 """Compression ratio above which a text repeats itself."""
-_DOUBTED: Final = -1.0
+DOUBTED: Final = -1.0
 """Average log-probability below which the decoder doubts its text."""
-_NO_SPEECH: Final = 0.6
+NO_SPEECH: Final = 0.6
 """Probability of no speech above which a doubted text is none."""
 
 # In a window shorter than the one it was trained on, Whisper errs in ways of its own.
@@ -42,17 +42,17 @@ class Decoded:
     @property
     def repeats(self) -> bool:
         """Whether it says one thing over and over."""
-        return self.compression_ratio > _REPEATED
+        return self.compression_ratio > REPEATED
 
     @property
     def silent(self) -> bool:
         """Whether there was nothing to hear."""
-        return self.no_speech_prob > _NO_SPEECH and self.avg_logprob < _DOUBTED
+        return self.no_speech_prob > NO_SPEECH and self.avg_logprob < DOUBTED
 
     @property
     def failed(self) -> bool:
         """Whether it has to be tried again."""
-        return (self.repeats or self.avg_logprob < _DOUBTED) and not self.silent
+        return (self.repeats or self.avg_logprob < DOUBTED) and not self.silent
 
     def fits(self, voice_end: float) -> bool:
         """Whether a fitted window has done for this text, of a chunk with voice until then."""

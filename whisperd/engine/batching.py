@@ -1,8 +1,9 @@
 """The one queue of what all running requests have for the model, and what of it shares a batch."""
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -19,9 +20,10 @@ W = TypeVar("W", bound=Work)
 
 
 class Line(Generic[W]):
-    """What one request has in the queue, in order."""
+    """What one request has in the queue, in order; a lower rank comes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
         self.works: deque[W] = deque()
         self.left = False
 
@@ -29,8 +31,8 @@ class Line(Generic[W]):
 class BatchQueue(Generic[W]):
     """Requests take turns at being the first in a batch, and whose key is the same may come along.
 
-    Who is new comes next, but old and new alternate: a short recording waits for one batch of a long one, and
-    the long one gets on however many short ones come.
+    The lower rank goes first. Within one, who is new comes next, but old and new alternate: a short recording
+    waits for one batch of a long one, and the long one gets on however many short ones come.
     """
 
     def __init__(self, batch_size: int, *, takers: int = 1) -> None:
@@ -42,9 +44,9 @@ class BatchQueue(Generic[W]):
         self._new_is_next = True
         self._closed = False
 
-    def enter(self) -> Line[W]:
+    def enter(self, rank: int = 0) -> Line[W]:
         """A request's place in the queue."""
-        line: Line[W] = Line()
+        line: Line[W] = Line(rank)
         with self._changed:
             self._new.append(line)
         return line
@@ -89,8 +91,9 @@ class BatchQueue(Generic[W]):
 
     def _next(self) -> Line[W] | None:
         """Whose turn it is, of those that have something."""
-        new = next((line for line in self._new if line.works), None)
-        old = next((line for line in self._old if line.works), None)
+        rank = min((line.rank for line in self._lines() if line.works), default=0)
+        new = next((line for line in self._new if line.works and line.rank == rank), None)
+        old = next((line for line in self._old if line.works and line.rank == rank), None)
         line = new if new and (self._new_is_next or not old) else old
         self._new_is_next = line is not new
         return line
@@ -98,10 +101,11 @@ class BatchQueue(Generic[W]):
     def _batch(self, first: Line[W]) -> list[W]:
         """The first's first work, then what shares its key: one from each line in turn, then over again.
 
-        When there is little left, as much is left to the others who take.
+        Those of a higher rank come along only where the lower ones leave room. When there is little left, as
+        much is left to the others who take.
         """
         key = first.works[0].key
-        lines = [first, *(line for line in (*self._new, *self._old) if line is not first)]
+        lines = [first, *(line for line in self._lines() if line is not first)]
         waiting = sum(work.key == key for line in lines for work in line.works)
         size = min(self._batch_size, -(-waiting // self._takers))
         batch: list[W] = []
@@ -109,10 +113,14 @@ class BatchQueue(Generic[W]):
             sharing = [line for line in lines if line.works and line.works[0].key == key]
             if not sharing:
                 break
-            for line in sharing[: size - len(batch)]:
+            rank = min(line.rank for line in sharing)
+            for line in [line for line in sharing if line.rank == rank][: size - len(batch)]:
                 batch.append(line.works.popleft())
                 self._served(line)
         return batch
+
+    def _lines(self) -> Iterator[Line[W]]:
+        return itertools.chain(self._new, self._old)
 
     def _served(self, line: Line[W]) -> None:
         """Its next turn is after everybody else's."""

@@ -3,9 +3,10 @@
 Recordings are read block by block, so that one of hours takes no more memory than one of minutes.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps
@@ -15,8 +16,18 @@ from whisperd.protocol import SAMPLE_RATE_HZ
 
 Audio = NDArray[np.float32]
 
+
+class Recording(Protocol):
+    """Samples of which slices can be had."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, span: slice, /) -> Audio: ...
+
+
 WINDOW_S: Final = 30
 """Whisper's window."""
+PACKED_S: Final = 30.0
 _SHORTEST: Final = SAMPLE_RATE_HZ // 10
 """Nothing is said in less."""
 _WINDOW: Final = WINDOW_S * SAMPLE_RATE_HZ
@@ -53,18 +64,31 @@ class Chunk:
         """Where it begins in the recording, in seconds."""
         return self.pieces[0].start / SAMPLE_RATE_HZ
 
-    def audio(self, recording: Audio) -> Audio:
+    def audio(self, recording: Recording) -> Audio:
         """Its samples."""
         return np.concatenate([recording[piece.start : piece.end] for piece in self.pieces])
 
-    def after(self, time: float) -> "Chunk":
-        """What is left of it from `time` on; `time` lies before its end."""
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        """Where its pieces are, in its own seconds."""
+        lengths = [(piece.end - piece.start) / SAMPLE_RATE_HZ for piece in self.pieces]
+        ends = list(itertools.accumulate(lengths))
+        return list(zip([0.0, *ends], ends, strict=False))
+
+    def part(self, start: float, end: float) -> "Chunk":
+        """What of it lies between two of its seconds."""
+        first, last = round(start * SAMPLE_RATE_HZ), round(end * SAMPLE_RATE_HZ)
         left = []
-        skipped = round(time * SAMPLE_RATE_HZ)
+        before = 0
         for piece in self.pieces:
-            if skipped < piece.end - piece.start:
-                left.append(Piece(piece.start + skipped, piece.end))
-            skipped = max(0, skipped - (piece.end - piece.start))
+            length = piece.end - piece.start
+            wanted = Piece(
+                piece.start + min(max(first - before, 0), length),
+                piece.start + min(max(last - before, 0), length),
+            )
+            if wanted.start < wanted.end:
+                left.append(wanted)
+            before += length
         return Chunk(tuple(left))
 
     def span(self, start: float, end: float) -> tuple[float, float]:
@@ -90,14 +114,19 @@ class Chunk:
         return piece, (piece.start - before) / SAMPLE_RATE_HZ
 
 
-def chunks(recording: Audio, detection: VadOptions | None) -> Iterator[Chunk]:
-    """The speech that `detection` finds, or everything where it is None, packed; found as it is asked for."""
+def chunks(
+    recording: Recording, detection: VadOptions | None, *, packed_s: float = PACKED_S
+) -> Iterator[Chunk]:
+    """The speech that `detection` finds, or everything where it is None; found as it is asked for.
+
+    Short stretches are packed until they are `packed_s` long.
+    """
     packed: list[Piece] = []
     length = 0
     for piece in _short(recording, _speech(recording, detection)):
         if piece.end - piece.start < _SHORTEST:
             continue
-        if packed and length + piece.end - piece.start > _WINDOW:
+        if packed and length + piece.end - piece.start > packed_s * SAMPLE_RATE_HZ:
             yield Chunk(tuple(packed))
             packed, length = [], 0
         packed.append(piece)
@@ -106,19 +135,19 @@ def chunks(recording: Audio, detection: VadOptions | None) -> Iterator[Chunk]:
         yield Chunk(tuple(packed))
 
 
-def _speech(recording: Audio, detection: VadOptions | None) -> Iterator[tuple[Piece, int]]:
+def _speech(recording: Recording, detection: VadOptions | None) -> Iterator[tuple[Piece, int]]:
     """Stretches of speech, each with the silence (samples) that parts it from the next, at the least."""
     for start in range(0, len(recording), _BLOCK):
-        block = recording[start : start + _BLOCK]
         if detection is None:
-            yield Piece(start, start + len(block)), 1
+            yield Piece(start, min(start + _BLOCK, len(recording))), 1
             continue
+        block = recording[start : start + _BLOCK]
         silence = detection.min_silence_duration_ms * SAMPLE_RATE_HZ // 1000
         for found in get_speech_timestamps(block, detection):
             yield Piece(start + found["start"], start + found["end"]), silence
 
 
-def _short(recording: Audio, speech: Iterable[tuple[Piece, int]]) -> Iterator[Piece]:
+def _short(recording: Recording, speech: Iterable[tuple[Piece, int]]) -> Iterator[Piece]:
     """The same speech in pieces that fit into the window: joined over blocks' ends, cut where it is quiet."""
     held: Piece | None = None
     for piece, silence in speech:
@@ -136,7 +165,7 @@ def _short(recording: Audio, speech: Iterable[tuple[Piece, int]]) -> Iterator[Pi
         yield held
 
 
-def _quietest(recording: Audio, start: int, end: int) -> int:
+def _quietest(recording: Recording, start: int, end: int) -> int:
     """The sample between two at which a cut hurts least."""
     hops = (end - start) // _HOP
     sound = recording[start : start + hops * _HOP].reshape(hops, _HOP)

@@ -20,9 +20,9 @@ FRAMES_PER_S: Final = 100
 WINDOW: Final = WINDOW_S * FRAMES_PER_S
 _STEP: Final = 2 * FRAMES_PER_S
 """Contexts are multiples of this, so that clips of about one length share a batch."""
-_MARGIN: Final = 2 * FRAMES_PER_S
+_MARGIN: Final = 5 * FRAMES_PER_S
 """Silence that follows the speech, at the least."""
-_SHORTEST: Final = 8 * FRAMES_PER_S
+_SHORTEST: Final = 10 * FRAMES_PER_S
 """In shorter windows the decoder more often does not find the end."""
 _LONGEST: Final = 18 * FRAMES_PER_S
 """In longer ones it often stops early, and decoding once more costs more than the full window would have."""

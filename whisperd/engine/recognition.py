@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import ctranslate2
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from whisperd.engine.attempts import Attempts, Decoded
 from whisperd.engine.batching import BatchQueue, Line
+from whisperd.engine.coverage import Span, missed
 from whisperd.engine.features import FRAMES_PER_S, WINDOW, Mel, padded
 from whisperd.engine.passages import TIMESTAMP_S, passages
 from whisperd.engine.prompts import MAX_TOKENS, Prompts
@@ -82,8 +83,8 @@ class Transcribing(Work):
     prompt: tuple[int, ...]
     beam_size: int
     words: bool
-    detected: bool
-    """Whether speech detection vouches for the chunk."""
+    speech: Sequence[Span] | None
+    """Where in the chunk detection found it, in seconds; None where nothing vouches for it."""
     attempts: Attempts
     done: "Future[Spoken]" = field(default_factory=Future)
 
@@ -110,8 +111,8 @@ class Spoken:
 
     decoded: Decoded
     said: list[Said]
-    rest: float | None
-    """From where on the chunk is to be decoded once more, in its seconds."""
+    rests: list[Span]
+    """What of the chunk is to be decoded once more, in its seconds."""
 
 
 class Recognizer:
@@ -275,20 +276,20 @@ class Recognizer:
         if aligned:
             self._align(aligned, rows)
         for work, _, spoken in outcomes:
-            work.done.set_result(spoken)
+            work.done.set_result(_with_missed(work, spoken))
 
     def _spoken(self, work: Transcribing, decoded: Decoded) -> Spoken:
         if decoded.silent:
-            return Spoken(decoded, [], None)
+            return Spoken(decoded, [], [])
         tokenizer = self.prompts.tokenizer(work.language, work.task)
         found, rest = passages(
             decoded.tokens,
             tokenizer.timestamp_begin,
             duration=work.attempts.duration,
-            voice_end=work.attempts.voice_end if work.detected else None,
+            voice_end=work.attempts.voice_end if work.speech else None,
         )
         said = [Said(passage, tokenizer.decode(passage.tokens)) for passage in found]
-        return Spoken(decoded, said, rest)
+        return Spoken(decoded, said, [] if rest is None else [(rest, work.attempts.duration)])
 
     def _align(self, outcomes: Sequence[tuple[Transcribing, int, Spoken]], rows: Encoded) -> None:
         """Give each its words; they share language and task."""
@@ -307,6 +308,17 @@ class Recognizer:
             found = words(alignment, [said.passage for said in spoken.said], tokenizer.eot)
             for said, its_words in zip(spoken.said, found, strict=True):
                 said.words.extend(its_words)
+
+
+def _with_missed(work: Transcribing, spoken: Spoken) -> Spoken:
+    """Where detection found speech, and no text came of it, there is more to decode."""
+    if not work.speech or not spoken.said:
+        return spoken
+    end = spoken.rests[0][0] if spoken.rests else work.attempts.duration
+    said = [(span.start, span.end) for each in spoken.said for span in each.words or ()]
+    said += [(each.passage.start, each.passage.end) for each in spoken.said if not each.words]
+    speech = [(start, min(last, end)) for start, last in work.speech if start < end]
+    return replace(spoken, rests=[*missed(speech, said), *spoken.rests])
 
 
 def _storage(array: NDArray[Any]) -> Any:

@@ -1,6 +1,6 @@
 """What was said in a chunk, as segments of the recording."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -22,10 +22,8 @@ class Said:
     words: list[AlignedWord] = field(default_factory=list)
 
 
-def segments(
-    decoded: Decoded, said: Iterable[Said], chunk: Chunk, numbers: Iterator[int]
-) -> Iterator[Segment]:
-    """One for each that is more than white space, numbered; every time lies inside the recording.
+def segments(decoded: Decoded, said: Iterable[Said], chunk: Chunk) -> Iterator[Segment]:
+    """One for each that is more than white space; every time lies inside the recording.
 
     What takes no time was not said: so the alignment finds texts that the decoder made up.
     """
@@ -33,7 +31,35 @@ def segments(
         if each.text.strip():
             segment = _segment(decoded, each, chunk)
             if segment.start < segment.end:
-                yield replace(segment, id=next(numbers))
+                yield segment
+
+
+def merged(told: Iterable[Segment], more: Sequence[Segment]) -> list[Segment]:
+    """All in order; a segment on both sides of what comes in between is split there."""
+    if not more:
+        return list(told)
+    at = more[0].start
+    parts = [part for segment in told for part in _split(segment, at)]
+    return sorted([*parts, *more], key=lambda segment: segment.start)
+
+
+def _split(segment: Segment, at: float) -> list[Segment]:
+    before = [word for word in segment.words if word.start < at]
+    after = segment.words[len(before) :]
+    if not before or not after:
+        return [segment]
+    return [
+        replace(
+            segment,
+            start=words[0].start,
+            end=max(word.end for word in words),
+            text="".join(word.text for word in words),
+            words=words,
+            # No token can be told to belong to a word; in one place they still sum to the recording's.
+            tokens=segment.tokens if words is before else [],
+        )
+        for words in (before, after)
+    ]
 
 
 def _segment(decoded: Decoded, said: Said, chunk: Chunk) -> Segment:

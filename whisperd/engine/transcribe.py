@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from faster_whisper.vad import VadOptions
 from whisperd.cuda.mapped import own_libraries
 from whisperd.engine import Progress
 from whisperd.engine.recognition import Recognizer
+from whisperd.engine.samples import Samples
 from whisperd.engine.transcription import Transcription
 from whisperd.errors import ParameterError
 from whisperd.protocol import (
@@ -71,17 +73,18 @@ class Transcriber:
         if not job.samples:
             return Transcribed(None, None, [])
         detects = self._setup.vad or job.detection != Detection()
-        return Transcription(
-            job,
-            np.memmap(job.audio, np.float32, mode="r", shape=(job.samples,)),
-            recognizer=self._recognizer,
-            extractor=self._model.feature_extractor,
-            detection=_vad_options(job.detection) if detects else None,
-            beam_size=job.beam_size or self._setup.beam_size,
-            ahead=_AHEAD * self._setup.batches * self._setup.batch_size,
-            progress=progress,
-            cancelled=cancelled,
-        ).run(self._language(job))
+        with Samples(Path(job.audio), job.samples) as recording:
+            return Transcription(
+                job,
+                recording,
+                recognizer=self._recognizer,
+                extractor=self._model.feature_extractor,
+                detection=_vad_options(job.detection) if detects else None,
+                beam_size=job.beam_size or self._setup.beam_size,
+                ahead=_AHEAD * self._setup.batches * self._setup.batch_size,
+                progress=progress,
+                cancelled=cancelled,
+            ).run(self._language(job))
 
     def _language(self, job: TranscribeJob) -> str | None:
         """The only one that it can be; None where it has to be heard."""

@@ -1,57 +1,44 @@
 """One recording's way to its transcript: chunks into the queue, segments out of what comes back, in order."""
 
 import itertools
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from faster_whisper.feature_extractor import FeatureExtractor
-from faster_whisper.vad import VadOptions
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+from msgspec import structs
 
 from whisperd.engine import Cancelled, Progress
 from whisperd.engine.attempts import TEMPERATURES, Attempts
-from whisperd.engine.chunks import Audio, Chunk, chunks
-from whisperd.engine.features import FRAMES_PER_S, WINDOW, Mel, fitted, mel, voice_end
-from whisperd.engine.recognition import Encoded, Hearing, Recognizer, Spoken, Transcribing
-from whisperd.engine.segments import segments
-from whisperd.protocol import Transcribed, TranscribeJob
+from whisperd.engine.chunks import PACKED_S, Chunk, Recording, chunks
+from whisperd.engine.coverage import Span
+from whisperd.engine.doubts import doubts
+from whisperd.engine.features import FRAMES_PER_S, WINDOW, mel, voice_end
+from whisperd.engine.languages import Languages
+from whisperd.engine.prepared import Prepared
+from whisperd.engine.recognition import Recognizer, Spoken, Transcribing
+from whisperd.engine.repeats import contains, leaked
+from whisperd.engine.segments import merged, segments
+from whisperd.protocol import SAMPLE_RATE_HZ, Transcribed, TranscribeJob
 from whisperd.transcript.align import in_order
-from whisperd.transcript.model import Segment
+from whisperd.transcript.model import PRIORITIES, Segment
 
 _OPENING: Final = 4
 """Chunks by which the language is told."""
-_SURE: Final = 0.7
-"""Probability from which on a language is believed that was heard in fitted windows."""
+_OF_ONE_LANGUAGE_S: Final = 10.0
+"""What is packed together where the language may change."""
+_FORGET_FROM: Final = 0.5
+"""A text that was found at a higher temperature is no guide to what follows."""
 _POLL_S: Final = 0.05
 """How often a cancellation is looked for."""
 _STILL_THERE_S: Final = 5.0
 """How often a recording that waits for its turn says so, as long as others get theirs."""
-_LEAKED_WORDS: Final = 6
-"""So many words of the prompt in a row are not said by chance."""
-_FEWEST_LEAKED_WORDS: Final = 3
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A chunk that is ready for the model."""
-
-    chunk: Chunk
-    features: Mel
-    encoded: Encoded | None = None
-    hinted: bool = True
-    """Whether prompt and hotwords go with it."""
-    rest: bool = False
-    """Whether it is what another chunk left over: of that only a text is told that needs no second try."""
-
-    @property
-    def context(self) -> int:
-        return fitted(self.features.shape[1])
 
 
 class Transcription:
@@ -60,7 +47,7 @@ class Transcription:
     def __init__(
         self,
         job: TranscribeJob,
-        recording: Audio,
+        recording: Recording,
         *,
         recognizer: Recognizer,
         extractor: FeatureExtractor,
@@ -76,10 +63,12 @@ class Transcription:
         self._extractor = extractor
         self._detection = detection
         self._beam_size = beam_size
-        self._ahead = ahead
+        self._ahead = 1 if job.condition_on_previous_text else ahead
         self._progress = progress
         self._cancelled = cancelled
-        self._line = recognizer.queue.enter()
+        self._line = recognizer.queue.enter(PRIORITIES.index(job.priority))
+        self._languages = Languages(recognizer, self._line, self._wait, job.languages)
+        self._previous = ""
         self._position = 0.0
         self._told_at = time.monotonic()
 
@@ -92,17 +81,21 @@ class Transcription:
 
     def _run(self, language: str | None) -> Transcribed:
         probability: float | None = 1.0
-        prepared = self._prepared()
+        several = language is None and (self._job.multilingual or len(self._job.languages) > 1)
+        prepared = self._prepared(_OF_ONE_LANGUAGE_S if several else PACKED_S)
         if language is None:
             opening = list(itertools.islice(prepared, _OPENING))
             if not opening:
                 return Transcribed(None, None, [])
-            language, probability, opening = self._hear(opening)
+            language, probability, opening = self._languages.of_recording(opening)
             prepared = itertools.chain(opening, prepared)
-        found = []
+            if several:
+                prepared = self._languages.of_each(prepared, _OPENING)
+        found: list[Segment] = []
         for segment in in_order(self._segments(prepared, language)):
-            found.append(segment)
-            self._tell(segment.end, segment)
+            numbered = structs.replace(segment, id=len(found))
+            found.append(numbered)
+            self._tell(numbered.end, numbered)
             if self._cancelled():
                 raise Cancelled
         if not found and self._job.language is None and len(self._job.languages) != 1:
@@ -112,43 +105,24 @@ class Transcription:
 
     # ---- in --------------------------------------------------------------------------------------
 
-    def _prepared(self) -> Iterator[_Prepared]:
-        for chunk in chunks(self._recording, self._detection):
+    def _prepared(self, packed_s: float) -> Iterator[Prepared]:
+        for chunk in chunks(self._recording, self._detection, packed_s=packed_s):
             yield self._prepare(chunk)
 
-    def _prepare(self, chunk: Chunk) -> _Prepared:
-        return _Prepared(chunk, mel(self._extractor, chunk.audio(self._recording)))
+    def _prepare(self, chunk: Chunk) -> Prepared:
+        return Prepared(chunk, mel(self._extractor, chunk.audio(self._recording)))
 
-    def _hear(self, opening: Sequence[_Prepared]) -> tuple[str, float, list[_Prepared]]:
-        """The likeliest language of the recording, its probability, and the same chunks encoded."""
-        probabilities, encoded = self._probabilities(opening, [each.context for each in opening])
-        if max(probabilities.values()) < _SURE:
-            probabilities, _ = self._probabilities(opening, [WINDOW] * len(opening))
-        language = max(self._job.languages or probabilities, key=lambda code: probabilities.get(code, 0.0))
-        kept = [replace(each, encoded=rows) for each, rows in zip(opening, encoded, strict=True)]
-        return language, probabilities.get(language, 0.0), kept
+    def _put(self, prepared: Prepared, language: str, *, first: bool = False) -> Transcribing:
+        work = self._work(prepared, prepared.language or language)
+        put = self._recognizer.queue.put_first if first else self._recognizer.queue.put
+        put(self._line, work)
+        return work
 
-    def _probabilities(
-        self, opening: Sequence[_Prepared], contexts: Sequence[int]
-    ) -> tuple[dict[str, float], list[Encoded]]:
-        """Of each language, by how long it would be spoken; and the encoded chunks."""
-        works = [
-            Hearing(line=self._line, features=each.features, context=context)
-            for each, context in zip(opening, contexts, strict=True)
-        ]
-        self._recognizer.queue.put(self._line, *works)
-        heard = [self._wait(work.done) for work in works]
-        total = sum(each.chunk.duration for each in opening)
-        probabilities: dict[str, float] = {}
-        for each, answer in zip(opening, heard, strict=True):
-            for code, share in answer.probabilities.items():
-                part = share * each.chunk.duration / total
-                probabilities[code] = probabilities.get(code, 0.0) + part
-        return probabilities, [answer.encoded for answer in heard]
-
-    def _work(self, prepared: _Prepared, language: str) -> Transcribing:
+    def _work(self, prepared: Prepared, language: str) -> Transcribing:
         job = self._job
         hints = {"text": job.prompt, "hotwords": job.hotwords} if prepared.hinted else {}
+        if job.condition_on_previous_text:
+            hints["text"] = f"{hints.get('text') or ''} {self._previous}".strip()
         ladder = TEMPERATURES[:1] if prepared.rest else TEMPERATURES
         return Transcribing(
             line=self._line,
@@ -160,7 +134,7 @@ class Transcription:
             prompt=self._recognizer.prompts.prompt(language, job.task, **hints),
             beam_size=self._beam_size,
             words=job.words,
-            detected=self._detection is not None,
+            speech=prepared.chunk.spans if self._detection else None,
             attempts=Attempts(
                 temperatures=(job.temperature,) if job.temperature else ladder,
                 fitted=prepared.context < WINDOW,
@@ -171,38 +145,70 @@ class Transcription:
 
     # ---- out -------------------------------------------------------------------------------------
 
-    def _segments(self, prepared: Iterator[_Prepared], language: str) -> Iterator[Segment]:
+    def _segments(self, prepared: Iterator[Prepared], language: str) -> Iterator[Segment]:
         """Those of all chunks. So many are in the queue that the model never waits, and no more."""
-        waiting: deque[tuple[_Prepared, Transcribing]] = deque()
-        number = itertools.count()
+        waiting: deque[tuple[Prepared, Transcribing]] = deque()
         while True:
             while len(waiting) < self._ahead and not (waiting and waiting[0][1].done.done()):
                 if (each := next(prepared, None)) is None:
                     break
-                work = self._work(each, language)
-                self._recognizer.queue.put(self._line, work)
-                waiting.append((each, work))
+                waiting.append((each, self._put(each, language)))
             if not waiting:
                 return
-            each, work = waiting.popleft()
-            spoken = self._wait(work.done)
-            again = self._again(each, spoken)
-            told = not (each.rest and spoken.decoded.failed)
-            if told and (again is None or again.chunk is not each.chunk):
-                yield from segments(spoken.decoded, spoken.said, each.chunk, number)
-            if again:
-                work = self._work(again, language)
-                self._recognizer.queue.put_first(self._line, work)
-                waiting.appendleft((again, work))
+            yield from self._outcome(*waiting.popleft(), language)
 
-    def _again(self, each: _Prepared, spoken: Spoken) -> _Prepared | None:
-        """What of a chunk is to be decoded once more: all without hints that were repeated, or a rest."""
+    def _outcome(self, each: Prepared, work: Transcribing, language: str) -> Iterator[Segment]:
+        """What was said in a chunk, and in what the decoder left out of it."""
+        spoken = self._wait(work.done)
+        if self._prints_hints(each, spoken):
+            each = replace(each, encoded=None, hinted=False)
+            spoken = self._wait(self._put(each, language, first=True).done)
+        told = list(segments(spoken.decoded, spoken.said, each.chunk))
+        left = [
+            replace(self._prepare(each.chunk.part(*rest)), language=each.language, hinted=False, rest=True)
+            for rest in spoken.rests
+        ]
+        works = [self._put(rest, language, first=True) for rest in reversed(left)]
+        for rest, again in zip(left, reversed(works), strict=True):
+            more = list(self._rest(rest, again, language))
+            if not contains(spoken.decoded.text, " ".join(segment.text for segment in more)):
+                told = merged(told, more)
+        yield from self._judged(told, each, language)
+
+    def _rest(self, each: Prepared, work: Transcribing, language: str) -> Iterator[Segment]:
+        """Of what a chunk left over, and what that leaves over at its end."""
+        spoken = self._wait(work.done)
+        if spoken.decoded.failed or spoken.decoded.silent:
+            return
+        yield from segments(spoken.decoded, spoken.said, each.chunk)
+        for start, end in spoken.rests:
+            if end >= each.chunk.duration > end - start:
+                rest = replace(self._prepare(each.chunk.part(start, end)), language=each.language, rest=True)
+                yield from self._rest(rest, self._put(rest, language, first=True), language)
+
+    def _judged(self, told: Sequence[Segment], each: Prepared, language: str) -> Iterator[Segment]:
+        """With all that speaks against them, and without those that are not wanted then."""
+        speech = self._speech(each.chunk)
+        for segment in told:
+            found = doubts(segment, speech)
+            if found and self._job.drop_doubted:
+                continue
+            other = each.language if each.language != language else None
+            yield structs.replace(segment, doubts=found, language=other)
+        if self._job.condition_on_previous_text:
+            guide = told and all(segment.temperature <= _FORGET_FROM for segment in told)
+            self._previous = "".join(segment.text for segment in told) if guide else ""
+
+    def _speech(self, chunk: Chunk) -> list[Span]:
+        """Where a detector hears speech, in seconds of the recording; what it took is all speech."""
+        if self._detection:
+            return [(piece.start / SAMPLE_RATE_HZ, piece.end / SAMPLE_RATE_HZ) for piece in chunk.pieces]
+        found = get_speech_timestamps(chunk.audio(self._recording), VadOptions())
+        return [chunk.stretch(each["start"] / SAMPLE_RATE_HZ, each["end"] / SAMPLE_RATE_HZ) for each in found]
+
+    def _prints_hints(self, each: Prepared, spoken: Spoken) -> bool:
         hints = (self._job.prompt, self._job.hotwords) if each.hinted else ()
-        if any(_repeats(spoken.decoded.text, hint) for hint in hints if hint):
-            return replace(each, encoded=None, hinted=False)
-        if spoken.rest is None or (each.rest and spoken.decoded.failed):
-            return None
-        return replace(self._prepare(each.chunk.after(spoken.rest)), hinted=each.hinted, rest=True)
+        return any(leaked(hint, spoken.decoded.text) for hint in hints if hint)
 
     def _wait(self, done: "Future[Result]") -> Result:
         batches = self._recognizer.batches
@@ -220,13 +226,3 @@ class Transcription:
         self._position = position
         self._told_at = time.monotonic()
         self._progress(position, segment)
-
-
-def _repeats(text: str, hint: str) -> bool:
-    """Whether the decoder printed what it was only to bear in mind."""
-    said, hinted = (re.findall(r"\w+", each.casefold()) for each in (text, hint))
-    length = min(len(hinted), _LEAKED_WORDS)
-    if length < _FEWEST_LEAKED_WORDS:
-        return False
-    runs = {tuple(hinted[start : start + length]) for start in range(len(hinted) - length + 1)}
-    return any(tuple(said[start : start + length]) in runs for start in range(len(said) - length + 1))

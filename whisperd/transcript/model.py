@@ -13,6 +13,10 @@ Priority = Literal["high", "normal", "low"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 """In the order in which their work is taken; `high` is for somebody who waits for the answer."""
 
+Doubt = Literal["repeated", "improbable", "no_speech", "no_voice"]
+"""What speaks against a text: it goes in circles; the decoder did not trust it, or the sound does not bear
+its words out; the decoder thought that there was no speech; a detector of speech hears none."""
+
 
 class SpeakerHints(Struct, frozen=True):
     """What the caller knows about the number of speakers; None is unknown."""
@@ -52,7 +56,13 @@ class Request(Struct, frozen=True, kw_only=True):
     """Whisper's code (`en`), `auto` to detect it, or None for the configured one."""
     languages: tuple[str, ...] = ()
     """Where the language is detected, it is one of these; empty means any."""
+    multilingual: bool = False
+    """The language may change on the way: each part is written in its own."""
     detection: Detection = Detection()
+    condition_on_previous_text: bool = False
+    """Let the decoder know what was said before, one stretch after the other: slower, more consistent."""
+    drop_doubted: bool = False
+    """Leave out what there are doubts about, in place of marking it."""
     words: bool = False
     """Word times wanted in the reply. Asking for speakers and text implies them inside."""
     speakers: bool = False
@@ -103,6 +113,9 @@ class Segment(Struct, frozen=True, kw_only=True):
     avg_logprob: float = 0.0
     compression_ratio: float = 0.0
     no_speech_prob: float = 0.0
+    doubts: list[Doubt] = []
+    language: str | None = None
+    """Where it is not the transcript's."""
 
 
 class Turn(Struct, frozen=True):
