@@ -186,12 +186,17 @@ def english(directory: Path) -> Path:
     return target
 
 
-def german(directory: Path) -> TranscribeJob:
-    """The half of a recording of two languages that is in German, to be translated to English."""
-    recording = CORPUS / "speech" / "multilingual.mp3"
+def corpus(name: str) -> Path:
+    """A recording that stands beside the repository."""
+    recording = CORPUS / "speech" / name
     if not recording.exists():
         pytest.skip(f"{recording} is absent")
-    made = job(recording, directory=directory, task="translate")
+    return recording
+
+
+def german(directory: Path) -> TranscribeJob:
+    """The half of a recording of two languages that is in German, to be translated to English."""
+    made = job(corpus("multilingual.mp3"), directory=directory, task="translate")
     audio = Path(made.audio)
     audio.write_bytes(audio.read_bytes()[30 * SAMPLE_RATE_HZ * 4 :])
     return replace(made, samples=audio.stat().st_size // 4)
@@ -255,6 +260,73 @@ def test_speech_is_translated_to_english(base: Transcriber, tmp_path: Path) -> N
     assert " und " not in text
     words = [word.text for segment in result.segments for word in segment.words]
     assert "".join(words) == "".join(segment.text for segment in result.segments)
+
+
+def test_a_recording_that_changes_language_is_in_the_one_that_it_begins_with(
+    base: Transcriber, tmp_path: Path
+) -> None:
+    result = run(base, job(corpus("multilingual.mp3"), directory=tmp_path))
+    assert result.language == "en"
+
+
+def test_each_part_is_written_in_its_own_language_where_that_is_asked(
+    base: Transcriber, tmp_path: Path
+) -> None:
+    result = run(base, job(corpus("multilingual.mp3"), directory=tmp_path, multilingual=True))
+    assert result.language == "en"
+    english = " ".join(part.text for part in result.segments if part.end < 29)
+    german = " ".join(part.text for part in result.segments if part.start > 31)
+    assert "permission is hereby granted" in english.lower()
+    assert " und " in german
+    assert {part.language for part in result.segments if part.start > 31} == {"de"}
+
+
+# ---- what is made up -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def open_ears() -> Transcriber:
+    """Without detection of speech: it transcribes whatever there is."""
+    return transcriber("base", vad=False)
+
+
+@pytest.mark.parametrize("amplitude", [0, 0.3], ids=["silence", "tone"])
+def test_what_is_made_of_no_speech_is_marked_or_left_out(
+    open_ears: Transcriber, tmp_path: Path, amplitude: float
+) -> None:
+    source = tone(tmp_path / "a.wav", seconds=10, amplitude=amplitude)
+    marked = run(open_ears, job(source, directory=tmp_path, language="en"))
+    assert all("no_voice" in segment.doubts for segment in marked.segments)
+    dropped = run(open_ears, job(source, directory=tmp_path, language="en", drop_doubted=True))
+    assert dropped.segments == []
+
+
+def test_speech_is_not_doubted_without_detection(open_ears: Transcriber, tmp_path: Path) -> None:
+    result = run(open_ears, job(english(tmp_path), directory=tmp_path, language="en"))
+    assert [segment.doubts for segment in result.segments] == [[]] * len(result.segments) != []
+
+
+# ---- what was said before ------------------------------------------------------------------------
+
+
+def test_the_decoder_is_told_what_was_said_before_where_that_is_asked(
+    tiny: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts: list[str | None] = []
+    real = tiny._recognizer.prompts.prompt
+
+    def prompt(*arguments: Any, **options: Any) -> Any:
+        prompts.append(options.get("text"))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(tiny._recognizer.prompts, "prompt", prompt)
+    made = job(conversation(), directory=tmp_path, condition_on_previous_text=True)
+    audio = Path(made.audio)
+    audio.write_bytes(audio.read_bytes() * 2)
+    result = run(tiny, replace(made, samples=made.samples * 2))
+    assert prompts[0] == ""
+    assert any(prompts[1:])
+    assert "".join(segment.text for segment in result.segments).count("Chicago") >= 3
 
 
 # ---- how speech is found -------------------------------------------------------------------------

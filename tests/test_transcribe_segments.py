@@ -3,7 +3,7 @@
 from whisperd.engine.attempts import Decoded
 from whisperd.engine.chunks import Chunk, Piece
 from whisperd.engine.passages import Passage
-from whisperd.engine.segments import Said, segments
+from whisperd.engine.segments import Said, merged, segments
 from whisperd.engine.words import AlignedWord
 from whisperd.protocol import SAMPLE_RATE_HZ
 from whisperd.transcript.align import in_order
@@ -85,3 +85,17 @@ def test_the_decoders_evidence_is_kept() -> None:
     assert found.tokens == [1, 2]
     assert found.temperature == 0.2
     assert found.avg_logprob == -0.12346
+
+
+def test_what_was_left_out_comes_where_it_was_said() -> None:
+    main = told(said(" a b c d", 0, 8, (0, 1), (1, 2), (6, 7), (7, 8)), said(" e", 8, 9), of=chunk((0, 10)))
+    more = told(said(" missed", 3, 5, (3, 5)), of=chunk((0, 10)))
+    found = merged(main, more)
+    assert [(segment.start, segment.text) for segment in found] == [
+        (0, " w w"),
+        (3, " missed"),
+        (6, " w w"),
+        (8, " e"),
+    ]
+    assert [segment.tokens for segment in found] == [[1, 2], [1, 2], [], [1, 2]]
+    assert merged(main, []) == main
