@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from faster_whisper.feature_extractor import FeatureExtractor
-from faster_whisper.vad import VadOptions, get_speech_timestamps
+from faster_whisper.vad import VadOptions
 from msgspec import structs
 
 from whisperd.engine import Cancelled, Progress
@@ -23,6 +23,7 @@ from whisperd.engine.prepared import Prepared
 from whisperd.engine.recognition import Recognizer, Spoken, Transcribing
 from whisperd.engine.repeats import contains, leaked
 from whisperd.engine.segments import merged, segments
+from whisperd.engine.voice import speaks, speech
 from whisperd.protocol import SAMPLE_RATE_HZ, Transcribed, TranscribeJob
 from whisperd.transcript.align import in_order
 from whisperd.transcript.model import PRIORITIES, Segment
@@ -164,9 +165,11 @@ class Transcription:
             each = replace(each, encoded=None, hinted=False)
             spoken = self._wait(self._put(each, language, first=True).done)
         told = list(segments(spoken.decoded, spoken.said, each.chunk))
+        parts = (each.chunk.part(*rest) for rest in spoken.rests)
         left = [
-            replace(self._prepare(each.chunk.part(*rest)), language=each.language, hinted=False, rest=True)
-            for rest in spoken.rests
+            replace(self._prepare(part), language=each.language, hinted=False, rest=True)
+            for part in parts
+            if speaks(part.audio(self._recording))
         ]
         works = [self._put(rest, language, first=True) for rest in reversed(left)]
         for rest, again in zip(left, reversed(works), strict=True):
@@ -188,9 +191,9 @@ class Transcription:
 
     def _judged(self, told: Sequence[Segment], each: Prepared, language: str) -> Iterator[Segment]:
         """With all that speaks against them, and without those that are not wanted then."""
-        speech = self._speech(each.chunk)
+        heard = self._speech(each.chunk)
         for segment in told:
-            found = doubts(segment, speech)
+            found = doubts(segment, heard)
             if found and self._job.drop_doubted:
                 continue
             other = each.language if each.language != language else None
@@ -203,8 +206,7 @@ class Transcription:
         """Where a detector hears speech, in seconds of the recording; what it took is all speech."""
         if self._detection:
             return [(piece.start / SAMPLE_RATE_HZ, piece.end / SAMPLE_RATE_HZ) for piece in chunk.pieces]
-        found = get_speech_timestamps(chunk.audio(self._recording), VadOptions())
-        return [chunk.stretch(each["start"] / SAMPLE_RATE_HZ, each["end"] / SAMPLE_RATE_HZ) for each in found]
+        return [chunk.stretch(*span) for span in speech(chunk.audio(self._recording))]
 
     def _prints_hints(self, each: Prepared, spoken: Spoken) -> bool:
         hints = (self._job.prompt, self._job.hotwords) if each.hinted else ()
