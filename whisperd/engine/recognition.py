@@ -220,7 +220,7 @@ class Recognizer:
         first = batch[0]
         temperature = first.attempts.temperature
         most = MAX_TOKENS
-        if first.attempts.fitted:
+        if first.context < WINDOW:
             seconds = first.context / FRAMES_PER_S
             most = min(most, len(first.prompt) + _SOME_TOKENS + round(_TOKENS_PER_S * seconds))
         sampling = (

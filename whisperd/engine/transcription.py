@@ -138,7 +138,8 @@ class Transcription:
             speech=prepared.chunk.spans if self._detection else None,
             attempts=Attempts(
                 temperatures=(job.temperature,) if job.temperature else ladder,
-                fitted=prepared.context < WINDOW,
+                # What little is left over is worth one try, and no full window.
+                fitted=prepared.context < WINDOW and not prepared.rest,
                 duration=prepared.features.shape[1] / FRAMES_PER_S,
                 voice_end=voice_end(prepared.features),
             ),
