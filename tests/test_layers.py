@@ -27,7 +27,7 @@ LAYERS = (
     ("status",),
     ("protocol", "config"),
     ("transcript",),
-    ("errors", "journal", "notify", "tasks", "sqlite"),
+    ("errors", "journal", "notify", "owner", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {
