@@ -1,4 +1,4 @@
-"""Whose the files in the state directory are. Each case has a process of its own, which can't go back to root."""
+"""Whose the files in the state directory are. Each case has a process of its own: none can go back to root."""
 
 import os
 import pwd
