@@ -132,7 +132,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
 
     id: str
     """Orders the events of one job: `REVISION`, or `REVISION.SEGMENT`. That of progress is the id of the
-    event before it, so that nothing is missed by who resumes there; empty where there was none.
+    event before it, so that nothing is missed by who resumes there.
     """
     kind: Literal["status", "progress", "segment"]
     job: Job
