@@ -51,7 +51,7 @@ class Recordings:
         try:
             with self._use(digest) as turn:
                 async with turn.lock:
-                    await finish(asyncio.to_thread(self._place, path, digest))
+                    await finish(self._place(path, digest))
                 yield digest
         finally:
             try:
@@ -90,32 +90,34 @@ class Recordings:
             if not turn.users:
                 del self._turns[digest]
 
-    # ---- in threads ------------------------------------------------------------------------------
+    async def _place(self, path: Path, digest: str) -> None:
+        """Put the file where it is kept, and it and its name on the disk.
 
-    def _place(self, path: Path, digest: str) -> None:
-        """Put the file where it is kept, and all that leads to it on the disk."""
+        The name comes first, so that the disk is waited for once. A crash in between may leave a name with
+        half a recording; no job is stored then, and `sweep` removes it.
+        """
         target = self.path(digest)
         with needing_room():
-            _sync(path)
-            if not target.parent.exists():
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _sync(self._root)
-            with contextlib.suppress(FileExistsError):  # the same bytes came before
-                self._link(path, target)
-            _sync(target.parent)
+            new = await asyncio.to_thread(self._link, path, target)
+            await asyncio.gather(*(asyncio.to_thread(_sync, path) for path in (target, target.parent, *new)))
 
-    def _link(self, path: Path, target: Path) -> None:
-        """Give the file its name at once, never half of it. Raises FileExistsError."""
+    # ---- in threads ------------------------------------------------------------------------------
+
+    def _link(self, path: Path, target: Path) -> list[Path]:
+        """Give the file its name; returns the directories in which there is a new one to find it by."""
+        new = [] if target.parent.exists() else [self._root]
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             os.link(path, target)
+        except FileExistsError:
+            pass  # the same bytes came before
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
                 raise
             with self.incoming.directory() as directory:
-                copy = directory / "copy"
-                shutil.copyfile(path, copy)
-                _sync(copy)
-                copy.rename(target)
+                shutil.copyfile(path, directory / "copy")
+                (directory / "copy").rename(target)
+        return new
 
     def _tidy(self) -> tuple[int, list[str]]:
         """Remove what can't be a recording; returns how much that was, and the digests of those kept."""

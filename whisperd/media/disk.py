@@ -31,7 +31,7 @@ class Sink:
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of what was written, hexadecimal, where the file was to last."""
+        """SHA-256 of what was written, hexadecimal, where the file is to last."""
         return self._hash.hexdigest() if self._hash else None
 
     async def write(self, piece: bytes) -> None:
@@ -44,10 +44,10 @@ class Sink:
             self._writing = asyncio.create_task(asyncio.to_thread(self._put, self._take()))
 
     async def end(self) -> None:
-        """Write what is left; a file that is to last is on the disk then."""
+        """Write what is left."""
         await self._written()
         if self._hash:
-            await finish(asyncio.to_thread(self._put_last, self._take()))
+            await finish(asyncio.to_thread(self._put, self._take()))
         else:
             self._put(self._take())
 
@@ -70,21 +70,18 @@ class Sink:
         self._file.writelines(pieces)
         if self._hash:
             self._file.flush()
-            # Linux starts to write to the disk here, and does not wait: little is left to do at the end.
+            # Linux starts to write to the disk here, and does not wait for it.
             os.posix_fadvise(self._file.fileno(), start, 0, os.POSIX_FADV_DONTNEED)
             for piece in pieces:
                 self._hash.update(piece)
 
-    def _put_last(self, pieces: list[bytes]) -> None:
-        self._put(pieces)
-        os.fsync(self._file.fileno())
-
 
 @contextlib.asynccontextmanager
 async def storing(path: Path, *, lasting: bool = False) -> AsyncIterator[Sink]:
-    """Fill a new file; one that is to be `lasting` is on the disk, and its digest known, at the end.
+    """Fill a new file. Raises Unavailable when the disk is full.
 
-    Raises Unavailable when the disk is full.
+    One that is `lasting` is hashed, and on its way to the disk, while it comes: then it takes little time to
+    wait for that at the end, which is left to who keeps it.
     """
     with needing_room(), path.open("xb") as file:
         sink = Sink(file, lasting=lasting)
