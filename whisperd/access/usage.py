@@ -118,7 +118,7 @@ def fold(connection: sqlite3.Connection, before: datetime.datetime) -> int:
 Group = Literal["day", "owner", "key"]
 
 
-class Total(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Total(Struct, frozen=True, kw_only=True):
     """What was used by one group of requests."""
 
     day: datetime.date | None = None
