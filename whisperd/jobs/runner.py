@@ -121,10 +121,12 @@ class Runner:
         """End the jobs whose deadline has passed, whatever they do."""
         now = self._now()
         error = _error(DeadlineExceeded("the job's deadline passed before it was done"), now)
-        for job in await self._store.overdue(at=now):
-            failed = await self._store.fail(job.id, job.attempts, error)
+        overdue = await self._store.overdue(at=now)
+        for failed in await asyncio.gather(
+            *(self._store.fail(job.id, job.attempts, error) for job in overdue)
+        ):
             if failed:
-                await self.stop(job.id)
+                await self.stop(failed.id)
                 self.end(failed)
 
     # ---- taking ----------------------------------------------------------------------------------
