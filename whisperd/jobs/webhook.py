@@ -32,7 +32,7 @@ MAX_PER_RECEIVER: Final = 2
 """A receiver that hangs has no more than these."""
 FIRST_PAUSE: Final = datetime.timedelta(seconds=5)
 LONGEST_PAUSE: Final = datetime.timedelta(hours=3)
-_GROWTH: Final = 3
+_GROWTH: Final = 3.0
 _JITTER: Final = (0.8, 1.2)
 _HELD_S: Final = 10.0
 """Pause after a failure of our own."""
