@@ -139,7 +139,7 @@ class Load:
             self.complaints.append(f"job {order.number}, {job_id}, came again and got {status} {answer}")
 
     async def _post(self, order: Order) -> tuple[int, dict[str, object]]:
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(default_to_multipart=True)
         form.add_field("language_code", "en")
         form.add_field("priority", order.priority)
         form.add_field("metadata", json.dumps({"number": order.number}))
