@@ -197,7 +197,7 @@ class Runner:
         await self._retention.make_room()
         async with self._fetcher.recording(job.source.url) as path, self._recordings.keep(path) as digest:
             source = replace(job.source, digest=digest, size=path.stat().st_size)
-            fetched = await self._store.fetched(job.id, job.attempts, source)
+            fetched = await self._noted(lambda: self._store.fetched(job.id, job.attempts, source))
         if fetched is None:
             raise asyncio.CancelledError  # it has ended: whoever ended it is about to stop us
         self._board.note(job.id)
