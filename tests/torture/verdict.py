@@ -68,6 +68,8 @@ def _worked(job: Any, told: Told, text: str | None, references: Mapping[str, str
         return [f"is {job['status']}: {job['error']}"]
     if told.text not in (None, text):
         return [f"says {text!r} now, and said {told.text!r}"]
+    if told.story and (wrong := told.story.wrong(text)):
+        return wrong
     if text is None or not says(text, told.order.clip, references):
         return [f"says {text!r} in place of {references[told.order.clip]!r}"]
     return []
