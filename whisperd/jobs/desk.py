@@ -5,7 +5,7 @@ import contextlib
 import datetime
 import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -186,7 +186,7 @@ class Desk:
                         await sheet.changed()
         return await self.job(job_id, owner)
 
-    def events(self, job_id: str, owner: str, after: str | None = None) -> AsyncIterator[JobEvent]:
+    def events(self, job_id: str, owner: str, after: str | None = None) -> AsyncGenerator[JobEvent, None]:
         """What happens to a job after the event with this id, until it has ended. See `jobs.events`."""
         return events(self._store, self._board, job_id, owner, after)
 

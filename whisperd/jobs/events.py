@@ -18,7 +18,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ async def events(
     after: str | None,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[JobEvent]:
+) -> AsyncGenerator[JobEvent, None]:
     """The events of a job behind the one whose id is `after`, until it has ended, is deleted, or the daemon
     stops. A reader who takes his time holds no more than the segments of one attempt. To be closed
     (`contextlib.aclosing`) by those who leave before its end. Raises UnknownJob.

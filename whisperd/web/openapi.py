@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -88,6 +89,8 @@ def _body(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]
     content: dict[str, Any] = {}
     if forms := [_form(part) for part in parts if part.files]:
         content["multipart/form-data"] = {"schema": _any_of(forms)}
+    if plain := [_form(replace(part, files=())) for part in parts if part.urls]:
+        content["application/x-www-form-urlencoded"] = {"schema": _any_of(plain)}
     if bodies := [by_type[part.body] for part in parts if part.body]:
         content["application/json"] = {"schema": _any_of(bodies)}
         if examples := [part.example for part in parts if part.example is not None]:
@@ -100,8 +103,9 @@ def _body(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]
 def _form(endpoint: Endpoint) -> dict[str, Any]:
     files = {file.name: _recording(file) for file in endpoint.files}
     others = {field.name: _schema(field) | {"description": field.doc} for field in endpoint.form}
+    either = [*files, *(field.name for field in endpoint.urls)]
     required: dict[str, Any] = (
-        {"required": list(files)} if len(files) == 1 else {"anyOf": [{"required": [name]} for name in files]}
+        {"required": either} if len(either) == 1 else {"anyOf": [{"required": [name]} for name in either]}
     )
     return {"type": "object", **required, "properties": files | others}
 
@@ -120,15 +124,16 @@ def _schema(field: Field[Any]) -> dict[str, Any]:
 
 
 def _responses(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]:
-    named: dict[tuple[int, str], list[Reply]] = {}
+    named: dict[tuple[int, str | None], list[Reply]] = {}
     for part in parts:
         for reply in part.replies:
             named.setdefault((reply.status, reply.content_type), []).append(reply)
     responses: dict[str, Any] = {}
     for (status, content_type), replies in named.items():
-        described = responses.setdefault(str(status), {"description": "", "content": {}})
+        described = responses.setdefault(str(status), {"description": ""})
         described["description"] = _sentences((described["description"], *(reply.doc for reply in replies)))
-        described["content"][content_type] = _content(replies, by_type)
+        if content_type:
+            described.setdefault("content", {})[content_type] = _content(replies, by_type)
     errors = _any_of(by_type[part.dialect.error] for part in parts)
     responses["default"] = {
         "description": "What was wrong",
@@ -138,7 +143,7 @@ def _responses(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str,
 
 
 def _content(replies: Sequence[Reply], by_type: dict[type, Any]) -> dict[str, Any]:
-    bodies = [by_type[body] for reply in replies for body in reply.bodies]
+    bodies = [_listed(by_type[body], reply) for reply in replies for body in reply.bodies]
     plain = {"type": "object" if replies[0].content_type == "application/json" else "string"}
     content: dict[str, Any] = {"schema": _any_of(bodies) if bodies else plain}
     if examples := [reply for reply in replies if reply.example is not None]:
@@ -147,6 +152,10 @@ def _content(replies: Sequence[Reply], by_type: dict[type, Any]) -> dict[str, An
             for number, reply in enumerate(examples, start=1)
         }
     return content
+
+
+def _listed(schema: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    return {"type": "array", "items": schema} if reply.many else schema
 
 
 def _any_of(schemas: Iterable[dict[str, Any]]) -> dict[str, Any]:

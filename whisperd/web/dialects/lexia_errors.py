@@ -73,6 +73,10 @@ _SYNC: Final = {
 }
 
 
+_PARAMS: Final = {"diarize": "speaker_labels", "language": "language_code"}
+"""What callers call a part of the request that has another name inside."""
+
+
 def dialect(family: Family, *, sync: bool = False, query: Collection[Field[Any]] = ()) -> Dialect:
     """The dialect of some endpoints: `sync` ones answer with the result itself, and `query` is theirs."""
     return Dialect(name="lexia", render_error=_renderer(family, sync, query), error=ErrorBody)
@@ -86,6 +90,7 @@ def _renderer(
     def render_error(_: web.Request, error: WhisperdError) -> web.Response:
         told = _told(error, family, sync)
         param = getattr(error, "param", None)
+        param = _PARAMS.get(param or "", param)
         detail = ErrorDetail(
             error.message if type(error) is not WhisperdError else _UNFORESEEN,
             told.type,
