@@ -14,7 +14,7 @@ ROOT = Path(whisperd.__file__).parent
 # A room may import from rooms below its own line, and from its neighbours on it.
 LAYERS = (
     ("__main__", "cli", "doctor"),
-    ("daemon",),
+    ("daemon", "assembly"),
     ("web", "metrics"),
     ("jobs",),
     ("plan",),
@@ -34,7 +34,7 @@ MACHINE_LEARNING = {
     "av", "ctranslate2", "faster_whisper", "huggingface_hub", "numpy", "onnxruntime", "pyannote",
     "sentencepiece", "tokenizers", "torch", "torchaudio",
 }  # fmt: skip
-AIOHTTP_ROOMS = {"web", "daemon", "cli", "media", "llm"}
+AIOHTTP_ROOMS = {"web", "daemon", "assembly", "cli", "media", "llm"}
 
 
 def modules() -> list[str]:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
+from whisperd.jobs.desk import Desk
 from whisperd.media.downloads import Downloads
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
@@ -22,6 +23,10 @@ from whisperd.web.dialects import (
     flask_service,
     lexia,
     lexia_diarization,
+    lexia_diarizations,
+    lexia_events,
+    lexia_jobs,
+    lexia_transcriptions,
     openai,
     openai_batch,
     openai_models,
@@ -34,7 +39,18 @@ from whisperd.web.dialects import (
 )
 from whisperd.web.endpoint import Dialect, Endpoint
 from whisperd.web.gate import guarded, hold
-from whisperd.web.keys import DIALECT_OF, DOCUMENT, DOWNLOADS, FETCHER, GATE, LIVE, METRICS, SERVICE, SPOOL
+from whisperd.web.keys import (
+    DESK,
+    DIALECT_OF,
+    DOCUMENT,
+    DOWNLOADS,
+    FETCHER,
+    GATE,
+    LIVE,
+    METRICS,
+    SERVICE,
+    SPOOL,
+)
 from whisperd.web.routing import DoubledSlashes, single_slashes
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -48,6 +64,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     reflector_translation.TRANSLATE,
     reflector_audio.PAD,
     reflector_audio.MIXDOWN,
+    *lexia_transcriptions.ENDPOINTS,
+    *lexia_diarizations.ENDPOINTS,
+    *lexia_jobs.ENDPOINTS,
+    lexia_events.ENDPOINT,
     *ops.ENDPOINTS,
 )
 
@@ -86,7 +106,14 @@ def _dialect_of(endpoints: Sequence[Endpoint]) -> Callable[[str], Dialect]:
 
 
 def create_app(
-    live: Live, service: Service, spool: Spool, metrics: Metrics, *, fetcher: Fetcher, gate: Gate
+    live: Live,
+    service: Service,
+    spool: Spool,
+    metrics: Metrics,
+    *,
+    fetcher: Fetcher,
+    gate: Gate,
+    desk: Desk,
 ) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
@@ -99,6 +126,7 @@ def create_app(
     app[SPOOL] = spool
     app[METRICS] = metrics
     app[GATE] = gate
+    app[DESK] = desk
     app.cleanup_ctx.append(_tend_gate)
     app[DOWNLOADS] = Downloads(spool, live)
     app.cleanup_ctx.append(_tend_downloads)
