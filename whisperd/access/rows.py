@@ -93,7 +93,9 @@ def _grants(row: Row) -> Iterator[Grant]:
             value = msgspec.json.decode(value)
         except msgspec.DecodeError:
             raise ValueError("permissions is no JSON") from None
-    for name in [value] if isinstance(value, str) else value or ():
+    if not isinstance(value, list | None):
+        raise ValueError("permissions is no list")  # noqa: TRY004 - a value of the export's, not a type of ours
+    for name in value or ():
         if name not in GRANTS:
             raise ValueError(f"there is no permission {name!r}")
         yield name
