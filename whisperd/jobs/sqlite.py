@@ -23,7 +23,7 @@ from whisperd.sqlite import Database
 from whisperd.transcript.model import Transcript
 
 _DEFLATION: Final = 1
-"""The fastest level: a fifth of the size, and the higher ones take little more off."""
+"""The fastest level: a third of the size is left, and the slower ones take little more off."""
 
 
 async def open_store(directory: Path) -> Store:
