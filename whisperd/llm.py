@@ -58,12 +58,12 @@ class Answer:
         while piece := await self._piece():
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                if line.startswith(b"data:"):
-                    yield line.removeprefix(b"data:").strip()
+                if data := _data(line):
+                    yield data
             if len(rest) > _MAX_LINE_BYTES:
                 raise UpstreamFailed("the language model's server sent an event without an end")
-        if rest.startswith(b"data:"):
-            yield rest.removeprefix(b"data:").strip()
+        if data := _data(rest):
+            yield data
 
     async def _piece(self) -> bytes:
         with _blaming():
@@ -86,17 +86,15 @@ class LanguageModels:
             await self._session.close()
             self._session = None
 
-    @property
-    def configured(self) -> bool:
-        """Whether there is a server to ask."""
-        return self._live.current.llm.url != "none"
+    def check(self) -> None:
+        """Raise UnknownRoute where there is no server to ask."""
+        self._base()
 
     def upstream_name(self, name: str | None) -> str | None:
         """What the server calls a model; None where names are its own already.
 
-        Raises UnknownRoute where there is no server, MissingParameter, UnknownModel.
+        Raises MissingParameter, UnknownModel.
         """
-        self._base()
         names = self._names()
         if not names:
             return None
@@ -109,7 +107,7 @@ class LanguageModels:
 
     async def models(self) -> list[LanguageModel]:
         """All that callers may name: the configured names, or without any what the server lists."""
-        if not self.configured:
+        if self._live.current.llm.url == "none":
             return []
         names = self._names()
         try:
@@ -186,6 +184,11 @@ class LanguageModels:
                 trust_env=False,
             )
         return self._session
+
+
+def _data(line: bytes) -> bytes:
+    """What a line of an event stream has of an event's data, which is one line in OpenAI's protocol."""
+    return line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
 
 
 def _described(name: str, entry: Mapping[str, Any] | None) -> LanguageModel:
