@@ -121,13 +121,15 @@ class Runner:
         """End the jobs whose deadline has passed, whatever they do."""
         now = self._now()
         error = _error(DeadlineExceeded("the job's deadline passed before it was done"), now)
-        overdue = await self._store.overdue(at=now)
-        for failed in await asyncio.gather(
-            *(self._store.fail(job.id, job.attempts, error) for job in overdue)
-        ):
-            if failed:
-                await self.stop(failed.id)
-                self.end(failed)
+        failed = []
+        try:
+            for job in await self._store.overdue(at=now):
+                if ended := await self._store.fail(job.id, job.attempts, error):
+                    failed.append(ended)
+        finally:
+            for job in failed:
+                await self.stop(job.id)
+                self.end(job)
 
     # ---- taking ----------------------------------------------------------------------------------
 
