@@ -16,6 +16,7 @@ from whisperd.errors import UnknownModel, UrlNotFound
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.desk import Desk
 from whisperd.jobs.sqlite import open_store
+from whisperd.llm import LanguageModels
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
@@ -249,7 +250,16 @@ async def serving(live: Live) -> AsyncIterator[Web]:
     gate = Gate(live)
     metrics = Metrics(service.status)
     async with waiting_for_jobs(live, service, spool, fetcher) as desk:
-        app = create_app(live, service, spool, metrics, fetcher=fetcher, gate=gate, desk=desk)
+        app = create_app(
+            live,
+            service,
+            spool,
+            metrics,
+            fetcher=fetcher,
+            gate=gate,
+            desk=desk,
+            models=LanguageModels(live),
+        )
         server = TestServer(app)  # cancels handlers, as the daemon's runner does
         await server.start_server(access_log=None)
         async with TestClient(server) as client:

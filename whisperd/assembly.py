@@ -16,6 +16,7 @@ from whisperd.jobs.model import Job
 from whisperd.jobs.sqlite import open_store
 from whisperd.jobs.webhook import Courier
 from whisperd.lane import Lane
+from whisperd.llm import LanguageModels
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.media.transfer import Transfers
@@ -71,7 +72,16 @@ async def assembled(live: Live, plan: Plan, spool: Spool) -> AsyncIterator[Parts
             ended=ended,
         )
         metrics = Metrics(service.status, jobs=desk.counts)
-        app = create_app(live, service, spool, metrics, fetcher=Fetcher(live, spool), gate=gate, desk=desk)
+        app = create_app(
+            live,
+            service,
+            spool,
+            metrics,
+            fetcher=Fetcher(live, spool),
+            gate=gate,
+            desk=desk,
+            models=LanguageModels(live),
+        )
         yield Parts(scheduler, service, desk, courier, app)
     finally:
         await fetcher.aclose()

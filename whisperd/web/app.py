@@ -10,6 +10,7 @@ from aiohttp import web
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
 from whisperd.jobs.desk import Desk
+from whisperd.llm import LanguageModels
 from whisperd.media.downloads import Downloads
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
@@ -27,6 +28,7 @@ from whisperd.web.dialects import (
     lexia_events,
     lexia_jobs,
     lexia_transcriptions,
+    llm,
     openai,
     openai_batch,
     openai_models,
@@ -47,6 +49,7 @@ from whisperd.web.keys import (
     FETCHER,
     GATE,
     LIVE,
+    LLM,
     METRICS,
     SERVICE,
     SPOOL,
@@ -56,6 +59,7 @@ from whisperd.web.routing import DoubledSlashes, single_slashes
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai_translations.ENDPOINT,
     *openai_models.ENDPOINTS,
+    *llm.ENDPOINTS,
     diarization.ENDPOINT,
     *werify.ENDPOINTS,
     werify_batch.ENDPOINT,
@@ -114,6 +118,7 @@ def create_app(
     fetcher: Fetcher,
     gate: Gate,
     desk: Desk,
+    models: LanguageModels,
 ) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
@@ -127,6 +132,7 @@ def create_app(
     app[METRICS] = metrics
     app[GATE] = gate
     app[DESK] = desk
+    app[LLM] = models
     app.cleanup_ctx.append(_tend_gate)
     app[DOWNLOADS] = Downloads(spool, live)
     app.cleanup_ctx.append(_tend_downloads)
@@ -158,3 +164,4 @@ async def _tend_downloads(app: web.Application) -> AsyncIterator[None]:
 async def _close_connections(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[FETCHER].aclose()
+    await app[LLM].aclose()
