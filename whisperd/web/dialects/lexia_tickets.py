@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from whisperd.jobs.model import Delivery, Job, JobError, JobStatus, JobType, Progress, Stage
 from whisperd.transcript.model import Notice, Priority, Transcript
-from whisperd.web.dialects.lexia_shapes import Details, created, moment, ms
-from whisperd.web.dialects.lexia_speakers import Found, found
+from whisperd.web.dialects.lexia_shapes import Details, UtteranceJson, created, moment, ms
+from whisperd.web.dialects.lexia_speakers import (
+    OverlapJson,
+    SpeakerJson,
+    SpeakerSegmentJson,
+    StatsJson,
+    found,
+)
 
 _MESSAGES: Final[dict[Stage, str]] = {
     "fetching": "Downloading audio",
@@ -51,10 +57,16 @@ class CauseJson(Struct, frozen=True, kw_only=True):
     at: str | None
 
 
-class TranscriptionId(Struct, frozen=True):
-    """Where the result is."""
+class ResultJson(Struct, frozen=True, kw_only=True):
+    """What came of a job: the id of a transcription, or the whole of a diarization."""
 
-    transcription_id: str
+    transcription_id: str | UnsetType = UNSET
+    speakers: list[SpeakerJson] | UnsetType = UNSET
+    segments: list[SpeakerSegmentJson] | UnsetType = UNSET
+    utterances: list[UtteranceJson] | UnsetType = UNSET
+    stats: StatsJson | UnsetType = UNSET
+    rttm: str | UnsetType = UNSET
+    overlaps: list[OverlapJson] | UnsetType = UNSET
 
 
 class AttemptJson(Struct, frozen=True, kw_only=True):
@@ -90,7 +102,7 @@ class JobJson(Struct, frozen=True, kw_only=True):
     """While it is worked on, and when it is completed."""
     result_url: str | None
     """The path of the result."""
-    result: TranscriptionId | Found | None
+    result: ResultJson | None
     error: ErrorJson | None
     priority: Priority
     metadata: dict[str, Any] | None
@@ -116,11 +128,11 @@ def ticket(
 ) -> JobJson:
     """The job. `transcript`: what came of it, which that of a diarization shows."""
     details = Details.of(job)
-    result: TranscriptionId | Found | None = None
+    result = None
     if job.status == "completed" and job.work.text:
-        result = TranscriptionId(job.id)
+        result = ResultJson(transcription_id=job.id)
     elif transcript:
-        result = found(job, transcript)
+        result = ResultJson(**structs.asdict(found(job, transcript)))
     return JobJson(
         id=job.id,
         type=job.type,
