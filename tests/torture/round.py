@@ -1,6 +1,7 @@
 """One round: a load, faults until it is done, and the verdict."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ class Report:
         return "\n".join([self.figures, *self.faults, *(f"WRONG: {sentence}" for sentence in self.wrong)])
 
 
-async def torture(victim: Victim, *, seed: int, jobs: int = JOBS) -> Report:
-    """Strike a victim that was started until all its jobs are done, and stop it."""
+async def torture(victim: Victim, *, seed: int, jobs: int = JOBS, strike_s: float = math.inf) -> Report:
+    """Strike a victim that was started until its jobs are done, or for so long, and then stop it."""
     began = time.monotonic()
     moments = Moments()
     listening = victim.listen()
@@ -57,7 +58,8 @@ async def torture(victim: Victim, *, seed: int, jobs: int = JOBS) -> Report:
         faults = Faults(victim, receiver, moments, seed)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(load.run(wanted))
-            while not running.done():
+            end = time.monotonic() + strike_s
+            while not running.done() and time.monotonic() < end:
                 await faults.strike()
         await victim.ready()
         listed = await verdict.settled(client, load, receiver)
