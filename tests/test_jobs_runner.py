@@ -1,6 +1,7 @@
 """Working on jobs: in which order, what is tried again, and what is left when something dies."""
 
 import datetime
+import errno
 from typing import Any
 
 import pytest
@@ -202,6 +203,14 @@ async def test_what_this_machine_lacks_for_the_moment_is_no_attempt(live: Live, 
         it.service.failures = [error] * 6
         done = await it.over(await it.hand_in(), "completed")
     assert (done.attempts, done.causes) == (1, [])
+
+
+async def test_a_disk_that_is_full_while_a_job_is_worked_on_is_no_attempt(live: Live) -> None:
+    async with office(live) as it:
+        it.service.failures = [OSError(errno.ENOSPC, "No space left on device")]
+        job = await it.hand_in()
+        waiting = await it.when(job, lambda kept: kept.due_at)
+    assert (waiting.status, waiting.attempts, waiting.causes) == ("queued", 0, [])
 
 
 async def test_a_job_waits_as_long_as_the_refusal_says(live: Live) -> None:

@@ -29,7 +29,7 @@ from whisperd.jobs.model import Job, JobError
 from whisperd.jobs.retention import Retention
 from whisperd.jobs.store import Store
 from whisperd.journal import fields
-from whisperd.media.disk import finish
+from whisperd.media.disk import finish, needing_room
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.service import Service
@@ -125,7 +125,7 @@ class Runner:
         try:
             for job in await self._store.overdue(at=now):
                 if ended := await self._store.fail(job.id, job.attempts, error):
-                    failed.append(ended)
+                    failed.append(ended)  # noqa: PERF401 - a failure must not lose those before it
         finally:
             for job in failed:
                 await self.stop(job.id)
@@ -175,7 +175,8 @@ class Runner:
 
     async def _try(self, job: Job, hearing: Hearing) -> None:
         try:
-            transcript = await self._answer(job, hearing)
+            with needing_room():
+                transcript = await self._answer(job, hearing)
         except WhisperdError as error:
             await self._failed(job, error)
         except Exception:
