@@ -233,8 +233,8 @@ def _check(connection: Connection, path: Path, schema: Schema) -> None:
 
 def _set_up(connection: Connection, path: Path) -> None:
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        # What is deleted gives its room back; to be chosen before there are tables.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # What is deleted gives its room back at once; to be chosen before there are tables.
+        connection.execute("PRAGMA auto_vacuum = FULL")
     if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
         raise StartError(f"{path} can't have a write-ahead log (but {mode}): put it on a local disk")
     connection.execute("PRAGMA synchronous = FULL")

@@ -110,8 +110,6 @@ class SqliteStore(Store):
         def step(db: Connection) -> Job:
             job = rows.job(db, job_id, owner)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-            # What came free is given back to the disk, which may be why the job had to go.
-            db.execute("PRAGMA incremental_vacuum").fetchall()
             return job
 
         return await self._database.write(step)
@@ -129,15 +127,8 @@ class SqliteStore(Store):
 
     async def claim(self, *, at: datetime.datetime) -> Job | None:
         def step(db: Connection) -> Job | None:
-            found = rows.jobs(
-                db,
-                """
-                status IN ('pending', 'queued') AND coalesce(due_at, 0) <= ?
-                ORDER BY rank, created_at, seq LIMIT 1
-                """,
-                rows.micros(at),
-            )
-            job = next(found, None)
+            due = "turn IS NOT NULL AND coalesce(due_at, 0) <= ? ORDER BY turn, created_at, seq LIMIT 1"
+            job = next(rows.jobs(db, due, rows.micros(at)), None)
             return job and rows.change(
                 db,
                 job,
@@ -151,7 +142,7 @@ class SqliteStore(Store):
         return await self._database.write(step)
 
     async def next_due(self) -> datetime.datetime | None:
-        query = "SELECT min(due_at) FROM jobs WHERE status IN ('pending', 'queued')"
+        query = "SELECT min(due_at) FROM jobs WHERE turn IS NOT NULL"
         return rows.moment(await self._database.read(lambda db: rows.scalar(db, query)))
 
     async def overdue(self, *, at: datetime.datetime) -> Sequence[Job]:
