@@ -133,7 +133,7 @@ async def test_the_request_says_what_the_job_does(live: Live) -> None:
         MediaError("that is no recording"),
         UnknownModel("no such model"),
         ParameterError("no such language"),
-        DeadlineExceeded("too late"),
+        DeadlineExceeded("the job's deadline passed before it was done"),
     ],
 )
 async def test_what_the_caller_must_mend_fails_at_once(live: Live, error: WhisperdError) -> None:
@@ -401,6 +401,20 @@ async def test_a_full_disk_delays_a_step_and_loses_nothing(live: Live, step: str
         await until(lambda: not fronts[0].failures[step])
         assert await it.desk.transcript(good.id, OWNER) == TRANSCRIPT
         assert len(it.ended) == 2
+
+
+async def test_a_job_that_waits_for_the_disk_is_given_back_when_there_is_room(live: Live) -> None:
+    fronts: list[Recalcitrant] = []
+
+    def front(store: Store) -> Any:
+        fronts.append(Recalcitrant(store))
+        return fronts[0]
+
+    async with office(live, store_of=front) as it:
+        fronts[0].failures = {"release": 3}
+        it.service.failures = [Unavailable("the disk is full", retry_after_s=0)]
+        done = await it.over(await it.hand_in(), "completed")
+    assert (done.attempts, done.causes, fronts[0].failures["release"]) == (1, [], 0)
 
 
 async def test_a_release_that_finds_the_disk_full_is_made_up_for_at_the_next_start(live: Live) -> None:

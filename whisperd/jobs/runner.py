@@ -120,7 +120,7 @@ class Runner:
     async def fail_overdue(self) -> None:
         """End the jobs whose deadline has passed, whatever they do."""
         now = self._now()
-        error = _error(DeadlineExceeded("the job's deadline passed before it was done"), now)
+        error = _error(_late(), now)
         failed = []
         try:
             for job in await self._store.overdue(at=now):
@@ -170,13 +170,15 @@ class Runner:
                 await self._try(job, hearing)
         except asyncio.CancelledError:
             # Of a job that has ended meanwhile, this does nothing.
-            await finish(self._release(job))
+            await finish(self._give_back(job))
             raise
 
     async def _try(self, job: Job, hearing: Hearing) -> None:
         try:
             with needing_room():
                 transcript = await self._answer(job, hearing)
+        except DeadlineExceeded:
+            await self._failed(job, _late())
         except WhisperdError as error:
             await self._failed(job, error)
         except Exception:
@@ -259,9 +261,10 @@ class Runner:
         now = self._now()
         if isinstance(error, Unavailable):
             # Of this machine, now: the recording is not to blame.
-            pause_s = max(error.retry_after_s or 0, self._first_pause_s)
+            due_at = now + datetime.timedelta(seconds=max(error.retry_after_s or 0, self._first_pause_s))
             _log(logging.INFO, "waits", job, outcome="waits", error_code=error.code, reason=error.message)
-            await self._release(job, now + datetime.timedelta(seconds=pause_s))
+            await self._noted(lambda: self._store.release(job.id, job.attempts, due_at=due_at))
+            self._board.note(job.id)
             return
         cause = _error(error, now)
         _log(
@@ -280,9 +283,9 @@ class Runner:
         elif failed := await self._noted(lambda: self._store.fail(job.id, job.attempts, cause)):
             self.end(failed)
 
-    async def _release(self, job: Job, due_at: datetime.datetime | None = None) -> None:
+    async def _give_back(self, job: Job) -> None:
         try:
-            await self._store.release(job.id, job.attempts, due_at=due_at)
+            await self._store.release(job.id, job.attempts)
         except Unavailable as error:
             logger.warning(
                 "a job stays taken until a restart: %s", error.message, extra=fields(job_id=job.id)
@@ -322,6 +325,10 @@ def _log(level: int, what: str, job: Job, **more: object) -> None:
         what,
         extra=fields(job_id=job.id, job_type=job.type, attempt=job.attempts, **more),
     )
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("the job's deadline passed before it was done")
 
 
 def _error(error: WhisperdError, at: datetime.datetime) -> JobError:
