@@ -83,6 +83,7 @@ async def test_rows_are_summed_by_key(books: Database, tmp_path: Path) -> None:
         name="notes",
         owner="ann",
         requests=2,
+        jobs=0,
         failed=1,
         audio_s=60.0,
         wall_s=3.0,
@@ -92,6 +93,16 @@ async def test_rows_are_summed_by_key(books: Database, tmp_path: Path) -> None:
         latency_s=1.5,
     )
     assert (nobody.owner, nobody.key, nobody.name, nobody.failed) == ("anybody", "", None, 1)
+
+
+async def test_jobs_are_counted_by_themselves_and_their_waiting_is_nobodys_latency(books: Database) -> None:
+    job = use(method="JOB", endpoint="transcription", latency_s=3600.0, audio_s=30.0)
+    await written(books, use(audio_s=0.0), job, use(owner="bob", method="JOB", status=500, latency_s=7.0))
+    ann, bob = before = await sums(books, "owner")
+    assert (ann.requests, ann.jobs, ann.failed, ann.audio_s, ann.latency_s) == (1, 1, 0, 30.0, 2.0)
+    assert (bob.requests, bob.jobs, bob.failed, bob.latency_s) == (0, 1, 1, 0.0)
+    await books.write(lambda connection: fold(connection, NOW + DAY))
+    assert await sums(books, "owner") == before
 
 
 async def test_rows_are_summed_by_owner_and_by_day(books: Database) -> None:

@@ -97,6 +97,7 @@ def _print_table(found: list[Total], by: tuple[Group, ...]) -> None:
         table.add_column(head, no_wrap=head == "DAY", overflow="fold")
     numbers: dict[str, Callable[[Total], str]] = {
         "REQUESTS": lambda total: str(total.requests),
+        "JOBS": lambda total: str(total.jobs),
         "FAILED": lambda total: str(total.failed),
         "AUDIO": lambda total: _clock(total.audio_s),
         "DEVICE": lambda total: _clock(total.device_s),
