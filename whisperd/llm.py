@@ -1,9 +1,10 @@
 """The client of a language model's server, which speaks OpenAI's protocol: vLLM, Ollama, llama.cpp."""
 
 import contextlib
+import io
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -36,6 +37,20 @@ class LanguageModel(Struct, frozen=True, kw_only=True):
     owned_by: str | None = None
     context_length: int | None = None
     """Tokens, if the server tells."""
+
+
+class _Entry(Struct, frozen=True):
+    """What a server's list may say of a model."""
+
+    id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
+
+
+class _Listed(Struct, frozen=True):
+    """A server's list of models."""
+
+    data: list[_Entry]
 
 
 class Answer:
@@ -135,7 +150,7 @@ class LanguageModels:
                 response = await stack.enter_async_context(
                     self._open().post(
                         f"{self._base()}/{path}",
-                        data=body,
+                        data=io.BytesIO(body),
                         headers={"Content-Type": "application/json"},
                         allow_redirects=False,
                         timeout=ClientTimeout(sock_connect=_CONNECT_S, sock_read=read_s),
@@ -145,7 +160,7 @@ class LanguageModels:
             stack.callback(response.close)
             yield Answer(response)
 
-    async def _list(self) -> Mapping[str, Mapping[str, Any]] | None:
+    async def _list(self) -> Mapping[str, _Entry] | None:
         """The server's models by their ids; None while it loads one. Raises UpstreamFailed."""
         with _blaming():
             async with self._open().get(
@@ -157,8 +172,8 @@ class LanguageModels:
                     raise UpstreamFailed(f"the language model's server answered {response.status}")
                 body = await response.read()
         try:
-            return {entry["id"]: entry for entry in msgspec.json.decode(body)["data"]}
-        except (msgspec.DecodeError, TypeError, KeyError):
+            return {entry.id: entry for entry in msgspec.json.decode(body, type=_Listed).data}
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise UpstreamFailed("the language model's server answered with no list of models") from None
 
     def _base(self) -> str:
@@ -191,16 +206,12 @@ def _data(line: bytes) -> bytes:
     return line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
 
 
-def _described(name: str, entry: Mapping[str, Any] | None) -> LanguageModel:
+def _described(name: str, entry: _Entry | None) -> LanguageModel:
     """A model, with what the server's list says of it."""
     if entry is None:
         return LanguageModel(name=name, status="unavailable")
-    owner, length = entry.get("owned_by"), entry.get("max_model_len")
     return LanguageModel(
-        name=name,
-        status="available",
-        owned_by=owner if isinstance(owner, str) else None,
-        context_length=length if isinstance(length, int) else None,
+        name=name, status="available", owned_by=entry.owned_by, context_length=entry.max_model_len
     )
 
 
