@@ -17,6 +17,7 @@ from fake_service import Web, form, serving
 from keychain import make_key, revoke_key
 from yarl import URL
 
+from whisperd.__main__ import main
 from whisperd.access.ring import Ring
 from whisperd.config.live import Live
 from whisperd.errors import RateLimited
@@ -333,6 +334,19 @@ async def test_an_upload_without_a_key_is_refused_before_it_is_sent(web: Web) ->
     make_key(web.live.current)
     status = await heads(web, "Content-Type: multipart/form-data; boundary=b")
     assert status == "HTTP/1.1 401 Unauthorized"
+
+
+async def test_the_command_line_is_told_what_it_lacks(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, text = make_key(web.live.current)
+    recording = tmp_path / "talk.wav"
+    recording.write_bytes(bytes(10_000_000))
+    words = ["transcribe", "--server", web.url.rstrip("/"), str(recording)]
+    assert await asyncio.to_thread(main, words) == 1
+    assert "Missing Authorization header; the key is taken from WHISPERD_KEY" in capsys.readouterr().err
+    monkeypatch.setenv("WHISPERD_KEY", text)
+    assert await asyncio.to_thread(main, words) == 0
 
 
 async def test_another_expectation_can_not_be_met(web: Web) -> None:
