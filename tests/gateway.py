@@ -1,5 +1,6 @@
 """Asking Lexia's gateway: handing in, waiting for the end, looking."""
 
+import io
 from typing import Any
 
 from aiohttp import ClientResponse, FormData
@@ -51,7 +52,7 @@ def fileless(**fields: str) -> FormData:
     return FormData(fields, default_to_multipart=True)
 
 
-def named(filename: str, content: bytes = RECORDING) -> FormData:
+def named(filename: str, content: bytes | io.BytesIO = RECORDING) -> FormData:
     """A form with a recording of this name."""
     data = FormData()
     data.add_field("audio", content, filename=filename)
