@@ -145,9 +145,9 @@ def _reason(error: aiohttp.ClientError) -> str:
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:
     try:
         message = msgspec.json.decode(body, type=_Failure).error.message
-        return f"{message}; the key is taken from WHISPERD_KEY" if response.status == 401 else message
     except msgspec.DecodeError:
         return f"the server answered {response.status} {response.reason}"
+    return f"{message}; the key is taken from WHISPERD_KEY" if response.status == 401 else message
 
 
 def _warnings(response: aiohttp.ClientResponse, body: bytes) -> list[str]:
