@@ -17,8 +17,9 @@ from whisperd.jobs.board import Board
 from whisperd.jobs.events import events
 from whisperd.jobs.model import Delivery, Job, JobEvent, JobStatus, JobType
 from whisperd.jobs.retention import Retention, Room
-from whisperd.jobs.runner import FIRST_PAUSE_S, Ended, Runner
+from whisperd.jobs.runner import Runner
 from whisperd.jobs.store import Store
+from whisperd.jobs.workshop import FIRST_PAUSE_S, Ended, Workshop
 from whisperd.journal import fields
 from whisperd.media.disk import finish
 from whisperd.media.fetch import Fetcher
@@ -64,7 +65,7 @@ class Desk:
         self._now = now
         self._board = Board(now=now)
         self._retention = Retention(live, store, recordings, now=now, disk_usage=disk_usage)
-        self._runner = Runner(
+        self._workshop = Workshop(
             live,
             store,
             recordings,
@@ -73,11 +74,11 @@ class Desk:
             spool=spool,
             fetcher=fetcher,
             service=service,
-            running=running,
             ended=ended,
             now=now,
             first_pause_s=first_pause_s,
         )
+        self._runner = Runner(store, self._workshop, running=running, now=now, pause_s=first_pause_s)
         self._counts: Mapping[JobStatus, int] = {}
 
     # ---- handing in and calling off --------------------------------------------------------------
@@ -131,7 +132,7 @@ class Desk:
 
     async def _call_off(self, job: Job) -> None:
         await self._runner.stop(job.id)
-        self._runner.end(job)
+        self._workshop.end(job)
 
     async def _clear_away(self, job: Job) -> None:
         await self._runner.stop(job.id)
