@@ -146,6 +146,7 @@ def create_app(
             app.router.add_route(method, endpoint.path, guarded(endpoint), expect_handler=hold)
     # Parts of what is described, not parts of the API.
     app.router.add_get("/", ops.home)
+    app.router.add_get("/redoc", ops.page)
     app.router.add_get("/docs/{asset}", ops.docs_asset)
     app.router.register_resource(DoubledSlashes(app.router))
     return app

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd import __version__
 from whisperd.errors import NotReady, WhisperdError
 from whisperd.status import Status, WorkerStatus
 from whisperd.transcript.model import Notice
@@ -203,9 +204,27 @@ async def document(request: web.Request) -> web.Response:
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
 
 
-async def home(_: web.Request) -> web.Response:
+class Home(Struct, frozen=True, kw_only=True):
+    """Where to look."""
+
+    name: Literal["whisperd"] = "whisperd"
+    version: str = __version__
+    docs: Literal["/docs"] = "/docs"
+    openapi: Literal["/openapi.json"] = "/openapi.json"
+
+
+async def home(request: web.Request) -> web.Response:
+    """Browsers are led to the page, programs told where it is."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return await page(request)
+    response = _json(Home())
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+async def page(_: web.Request) -> web.Response:
     """To the page."""
-    return web.Response(status=302, headers={"Location": "/docs"})
+    return web.Response(status=302, headers={"Location": "/docs", "Vary": "Accept"})
 
 
 def _json(body: Struct, status: int = 200) -> web.Response:
