@@ -12,7 +12,7 @@ from working import OWNER, Office, office, utc_now
 
 from whisperd.config.live import Live
 from whisperd.errors import EngineError, MediaError
-from whisperd.jobs.events import events
+from whisperd.jobs.events import events, has_seen_all
 from whisperd.jobs.model import Job, JobEvent, Work
 from whisperd.transcript.model import Segment
 
@@ -103,8 +103,10 @@ async def test_who_comes_back_after_the_end_gets_the_rest(
         assert told(await all_of(it, job, after)) == expected
     async with office(live, tended=False) as restarted:
         assert told(await all_of(restarted, job, after)) == expected
+        assert has_seen_all(await restarted.desk.job(job.id, OWNER), after) == (not expected)
         await restarted.store.forget_audio(job.id)
         assert told(await all_of(restarted, job, after)) == expected
+        assert has_seen_all(await restarted.desk.job(job.id, OWNER), after) == (not expected)
 
 
 @pytest.mark.parametrize(

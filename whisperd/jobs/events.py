@@ -85,6 +85,11 @@ async def events(
             yield event
 
 
+def has_seen_all(job: Job, after: str | None) -> bool:
+    """Whether nothing is left to be told of a job to those whose last event was this one."""
+    return job.ended and _position(after, job) >= (_revision(job), math.inf)
+
+
 async def _final(store: Store, sheet: Sheet, job: Job) -> tuple[int, Sequence[Segment]]:
     """The segments of a job that has ended, and the revision that they are told under."""
     if sheet.began and sheet.began == job.began:

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd.jobs.events import has_seen_all
 from whisperd.jobs.model import Job, JobEvent, JobStatus
 from whisperd.transcript import turns
 from whisperd.web.dialects.lexia_errors import dialect
@@ -55,7 +56,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     """Tell of a job until it has ended."""
     job = await find(request, "job")
     after = request.headers.get("Last-Event-ID")
-    if job.ended and after == str(job.revision):
+    if has_seen_all(job, after):
         return gone()
     stream = Events(request)
     await stream.begin()
