@@ -59,13 +59,17 @@ async def torture(victim: Victim, *, seed: int, jobs: int = JOBS, strike_s: floa
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(load.run(wanted))
             end = time.monotonic() + strike_s
-            while not running.done() and time.monotonic() < end:
-                await faults.strike()
+            while not running.done():
+                if time.monotonic() < end:
+                    await faults.strike()
+                else:
+                    await victim.ready()
+                    await asyncio.sleep(1)
         await victim.ready()
         listed = await verdict.settled(client, load, receiver)
         wrong = await verdict.wrong(listed, client, load, receiver, references)
         wrong += await victim.down()
-        wrong += verdict.left(victim, load, listed)
+        wrong += verdict.left(victim, load, listed, was_full=faults.struck["fill disk"] > 0)
     return Report(wrong, faults.kills, faults.log, _figures(load, faults, receiver, len(listed), began))
 
 
