@@ -74,6 +74,7 @@ class FakeLlm:
 
     async def list(self, _: web.Request) -> web.Response:
         """Its models."""
+        await self.may_answer.wait()
         if self.models:
             return _response(self.models)
         entry = {"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": 32768}

@@ -495,3 +495,30 @@ async def test_without_configured_names_the_servers_are_listed(web: Web) -> None
 async def test_without_a_server_there_are_none(web: Web) -> None:
     set_llm(web, url="none")
     assert list(await listed(web)) == ["tiny.en", "base"]
+
+
+# ---- health --------------------------------------------------------------------------------------
+
+
+async def health(web: Web) -> Any:
+    return (await (await web.client.get("/health")).json())["services"]["llm"]
+
+
+async def test_health_tells_of_a_server_that_answers(web: Web) -> None:
+    assert await health(web) == "healthy"
+
+
+async def test_health_tells_of_a_server_that_does_not(web: Web) -> None:
+    set_llm(web, url=f"http://127.0.0.1:{unused_port()}/v1")
+    assert await health(web) == "unavailable"
+
+
+async def test_health_does_not_trouble_the_server_each_time(web: Web, llm: FakeLlm) -> None:
+    assert await health(web) == "healthy"
+    llm.models = Other(status=500)
+    assert await health(web) == "healthy"
+
+
+async def test_health_waits_for_no_server(web: Web, llm: FakeLlm) -> None:
+    llm.may_answer.clear()
+    assert await asyncio.wait_for(health(web), 2.5) == "unavailable"

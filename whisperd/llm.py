@@ -1,5 +1,6 @@
 """The client of a language model's server, which speaks OpenAI's protocol: vLLM, Ollama, llama.cpp."""
 
+import asyncio
 import contextlib
 import io
 import logging
@@ -14,12 +15,16 @@ from whisperd import __version__
 from whisperd.config.live import Live
 from whisperd.config.secret import read_secret
 from whisperd.errors import MissingParameter, UnknownModel, UnknownRoute, UpstreamFailed
+from whisperd.tasks import scoped
 
 logger = logging.getLogger(__name__)
 
 _CONNECT_S: Final = 10.0
 _LIST_S: Final = 3.0
 """Longest time that the server has for its list of models."""
+_FRESH_S: Final = 10.0
+"""How old it may be what is said of the server's health."""
+_PATIENCE_S: Final = 0.5
 _MAX_LINE_BYTES: Final = 4 * 2**20
 _LOADING: Final = 503
 """What llama.cpp answers until its model is loaded."""
@@ -94,12 +99,39 @@ class LanguageModels:
         if (path := live.current.llm.key_file) != "none":
             self._headers["Authorization"] = f"Bearer {read_secret(path, 'llm.key_file')}"
         self._session: ClientSession | None = None
+        self._look: asyncio.Task[None] | None = None
+        self._look_due = 0.0
+        self._answers = False
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._look:
+            async with scoped(self._look):
+                pass
         if self._session:
             await self._session.close()
             self._session = None
+
+    async def answers(self) -> bool:
+        """Whether there is a server and it answered when it was looked at last, some seconds ago.
+
+        For those who ask often and must not wait: a server that is slow counts as it was before.
+        """
+        if self._live.current.llm.url == "none":
+            return False
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_due and (self._look is None or self._look.done()):
+            self._look_due = loop.time() + _FRESH_S
+            self._look = asyncio.create_task(self._look_after_it())
+        if self._look:
+            await asyncio.wait([self._look], timeout=_PATIENCE_S)
+        return self._answers
+
+    async def _look_after_it(self) -> None:
+        try:
+            self._answers = await self._list() is not None
+        except (UpstreamFailed, UnknownRoute):  # the latter where a reload has just removed it
+            self._answers = False
 
     def check(self) -> None:
         """Raise UnknownRoute where there is no server to ask."""
