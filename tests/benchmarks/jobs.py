@@ -62,8 +62,8 @@ def _daemon(directory: Path) -> Daemon:
 def _promises(directory: Path) -> Iterator[Figure]:
     with _daemon(directory) as daemon:
         for name, bytes_per_s, goal in (
-            ("from the last byte of 10 MB to the 202", None, PROMISE_GOAL_MS),
-            ("  of an upload at 1 Gbit/s", _GIGABIT, None),
+            ("from the last byte of 10 MB at 1 Gbit/s to the 202", _GIGABIT, PROMISE_GOAL_MS),
+            ("  as fast as the machine sends to itself", None, None),
         ):
             _promise_ms(daemon.port, bytes_per_s)
             milliseconds = [_promise_ms(daemon.port, bytes_per_s) for _ in range(UPLOADS)]
@@ -97,6 +97,9 @@ def _promise_ms(port: int, bytes_per_s: int | None) -> float:
 def _noise() -> Form:
     boundary = uuid.uuid4().hex
     head = (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="language_code"\r\n\r\n'
+        "en\r\n"
         f"--{boundary}\r\n"
         'Content-Disposition: form-data; name="audio"; filename="noise.mp3"\r\n'
         "Content-Type: audio/mpeg\r\n\r\n"
