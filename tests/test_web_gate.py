@@ -256,6 +256,13 @@ async def test_no_endpoint_is_forgotten() -> None:
     }
 
 
+async def test_the_description_says_where_a_key_may_be_sent(web: Web) -> None:
+    document = await (await web.client.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert document["paths"][OPENAI]["post"]["security"] == [{}, {"key": []}]
+    assert "security" not in document["paths"]["/health"]["get"]
+
+
 def closed(path: str) -> list[Endpoint]:
     return [one for one in served(("openai", "reflector", "werify", "flask", "lexia")) if one.path == path]
 

@@ -12,6 +12,12 @@ from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import Field, FileField
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+_KEY: Final = "key"
+_BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key, where this server wants one: `whisperd keys create`.",
+}
 _CAPTURE: Final = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 
 
@@ -30,7 +36,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "whisperd", "version": __version__, "license": {"name": "MIT"}},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {_KEY: _BEARER}},
     }
 
 
@@ -55,6 +61,8 @@ def _operation(endpoint: Endpoint, path: str, by_type: dict[type, Any]) -> dict[
         "tags": list(dict.fromkeys(part.dialect.name for part in parts)),
         "responses": _responses(parts, by_type),
     }
+    if any(part.permission for part in parts):
+        operation["security"] = [{}, {_KEY: []}]  # a key may be needed, and may be sent in any case
     if doc := "\n\n".join(part.doc for part in parts if part.doc):
         operation["description"] = doc
     if parameters := _parameters(parts):
