@@ -19,6 +19,7 @@ from whisperd.config.schema import Config, Paths
 from whisperd.jobs.signature import Signer
 
 Type = Callable[..., int]
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -299,9 +300,33 @@ def test_the_webhooks_secret_is_the_one_that_they_are_signed_with(
     assert capsys.readouterr().out.strip() != secret
 
 
-def test_keys_need_no_running_daemon_and_are_the_owners_own(
+# ---- whose they are ------------------------------------------------------------------------------
+
+
+def test_the_keys_are_for_their_owner_alone(
     state: Path, keys: Type, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create(keys, capsys)
-    assert {path.stat().st_uid for path in (state / "access").iterdir()} == {state.stat().st_uid}
-    assert (state / "access").stat().st_mode & 0o077 == 0
+    assert (state / "access").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_root_makes_belongs_to_the_owner_of_the_state_directory(state: Path) -> None:
+    for directory in (state.parent, *state.parent.parents):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o111)
+    state.mkdir()
+    os.chown(state, NOBODY, NOBODY)
+    command = [
+        sys.executable,
+        "-m",
+        "whisperd",
+        "--config",
+        str(state.with_name("whisperd.toml")),
+        "keys",
+        "create",
+    ]
+    subprocess.run([*command, "--name", "n", "--owner", "o"], check=True, capture_output=True)
+    made = [state / "access", *(state / "access").iterdir()]
+    assert len(made) > 1
+    assert {path.stat().st_uid for path in made} == {NOBODY}

@@ -1,4 +1,4 @@
-"""Whose the files in the state directory are. Each case has a process of its own: none can go back to root."""
+"""Whose the files in the state directory are. Each case has a process of its own: none can be root again."""
 
 import os
 import pwd
