@@ -237,6 +237,32 @@ async def test_it_is_sent_again_with_the_same_id_and_body_and_a_fresh_signature(
     assert (await post.delivery(job_id)).state == "delivered"
 
 
+async def test_one_that_arrives_while_the_store_is_asked_is_not_sent_again(
+    post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.may_answer.clear()
+    first = await post.owe(receiver.url)
+    async with post.tended() as courier:
+        await until(lambda: receiver.hanging == 1)
+        real = post.store.owed
+
+        async def stale(**wanted: Any) -> Sequence[Delivery]:
+            monkeypatch.setattr(post.store, "owed", real)
+            found = await real(**wanted)
+            receiver.may_answer.set()
+            await post.attempts(first, 1)
+            await until(lambda: not courier._sending)
+            return found
+
+        monkeypatch.setattr(post.store, "owed", stale)
+        courier.poke()
+        await post.attempts(first, 1)
+        second = await post.owe(receiver.url)
+        courier.poke()
+        await post.attempts(second, 1)
+    assert len(receiver.received) == 2
+
+
 async def test_nothing_is_sent_before_its_time(post: Post, receiver: Receiver) -> None:
     receiver.statuses = [500, 200]
     waiting = await post.owe(receiver.url)

@@ -116,9 +116,11 @@ class Courier:
         while len(self._sending) < MAX_AT_ONCE:
             at_once = Counter(delivery.receiver for delivery, _ in self._sending.values())
             busy = {receiver for receiver, number in at_once.items() if number >= MAX_PER_RECEIVER}
+            # Also what has ended by the time the store answers: it was still owed when that looked.
+            sending = set(self._sending)
             # More than are being sent, so that there is a new one among them if there is one at all.
             owed = await self._store.owed(at=at, limit=MAX_AT_ONCE, without=busy)
-            waiting = [delivery for delivery in owed if delivery.id not in self._sending]
+            waiting = [delivery for delivery in owed if delivery.id not in sending]
             if not waiting:
                 break
             for delivery in waiting:
