@@ -1,12 +1,14 @@
-"""Bodies without files: JSON, read into a struct with errors that say what part is wrong, and plain forms."""
+"""Bodies without files: JSON, written or read into a struct with errors that say which part is wrong; forms."""
 
 import asyncio
 import re
 import urllib.parse
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from whisperd.errors import MissingParameter, ParameterError, RequestError, TooLarge, UploadTimeout
 from whisperd.web.fields import Values
@@ -19,6 +21,11 @@ MAX_JSON_BYTES: Final = 2**20
 _WHERE: Final = re.compile(r" - at `\$\.?(.*)`$")
 _MAX_FIELDS: Final = 100
 _MISSING: Final = re.compile(r"Object missing required field `(.+)`")
+
+
+def json_reply(body: Struct | Sequence[Struct], status: int = 200) -> web.Response:
+    """A body as JSON."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 async def read_json(request: web.Request, kind: type[T], max_bytes: int = MAX_JSON_BYTES) -> T:

@@ -6,7 +6,6 @@ Some of them Lexia wraps once more, in `detail`. These have both, so that whoeve
 from collections.abc import Callable, Collection
 from typing import Any, Final, Literal, NamedTuple
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
@@ -27,6 +26,7 @@ from whisperd.errors import (
     UnknownModel,
     WhisperdError,
 )
+from whisperd.web.bodies import json_reply
 from whisperd.web.endpoint import Dialect
 from whisperd.web.fields import Field
 
@@ -98,9 +98,7 @@ def _renderer(
             told.code,
         )
         body = ErrorBody(detail, Wrapped(detail) if told.wrapped else UNSET)
-        return web.Response(
-            body=msgspec.json.encode(body), status=told.status, content_type="application/json"
-        )
+        return json_reply(body, told.status)
 
     return render_error
 

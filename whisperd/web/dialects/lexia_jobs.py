@@ -10,9 +10,10 @@ from whisperd.errors import UnknownJob
 from whisperd.jobs.desk import Desk
 from whisperd.jobs.model import Job, JobStatus, JobType
 from whisperd.transcript.model import Transcript
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.lexia_errors import dialect
 from whisperd.web.dialects.lexia_ids import ID, PATTERN, WAIT, find, job_id
-from whisperd.web.dialects.lexia_replies import NOTHING, gone, json
+from whisperd.web.dialects.lexia_replies import NOTHING, gone
 from whisperd.web.dialects.lexia_tickets import EXAMPLE, JobJson, ticket
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import Field, integer
@@ -53,14 +54,14 @@ async def find_all(request: web.Request) -> web.StreamResponse:
         offset=values.one(OFFSET) or 0,
     )
     results = await asyncio.gather(*(_result(desk, job) for job in jobs))
-    return json([ticket(job, transcript) for job, transcript in zip(jobs, results, strict=True)])
+    return json_reply([ticket(job, transcript) for job, transcript in zip(jobs, results, strict=True)])
 
 
 async def get(request: web.Request) -> web.StreamResponse:
     """Show a job."""
     desk, job = request.app[DESK], await find(request, "job")
     deliveries = await desk.deliveries(job.id, job.owner) if job.webhook_url else ()
-    return json(ticket(job, await _result(desk, job), deliveries=deliveries))
+    return json_reply(ticket(job, await _result(desk, job), deliveries=deliveries))
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """The replies of Lexia's gateway: JSON with what was less than asked for in a header, or a result as text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from whisperd.jobs.model import Job
 from whisperd.transcript.model import Notice, Transcript
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.lexia_forms import CONTENT_TYPES, Form, write
 from whisperd.web.dialects.lexia_shapes import Details
 from whisperd.web.endpoint import Reply
@@ -17,14 +18,9 @@ from whisperd.web.speech import reply
 NOTHING: Final = Reply(doc="Done; there is no body", status=204, content_type=None)
 
 
-def json(body: Struct | Sequence[Struct], status: int = 200) -> web.Response:
-    """A body as JSON."""
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
-
-
 def accepted(job: Job, body: Struct, place: str) -> web.Response:
     """A job was taken, whose result will be found below this path."""
-    response = json(body, 202)
+    response = json_reply(body, 202)
     response.headers["Location"] = f"{place}/{job.id}"
     if warnings := Details.of(job).warnings:
         response.headers["X-Whisperd-Warnings"] = ", ".join(dict.fromkeys(one.code for one in warnings))
@@ -37,7 +33,7 @@ async def shown(
     """What came of a job, as text or as JSON, which `show` makes."""
     warnings: list[Notice] = [*Details.of(job).warnings, *(transcript.warnings if transcript else ())]
     if transcript is None:
-        return json(show())
+        return json_reply(show())
     return await reply(
         transcript,
         lambda: msgspec.json.encode(show()) if form == "json" else write(job, transcript, form),

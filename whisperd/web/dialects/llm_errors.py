@@ -7,6 +7,7 @@ from aiohttp import web
 
 from whisperd.errors import UpstreamFailed
 from whisperd.llm import Answer
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.openai_errors import ErrorBody, ErrorDetail
 
 _OURS: Final = {401, 403, 407}
@@ -25,9 +26,7 @@ async def refusal(answer: Answer) -> web.Response:
         raise UpstreamFailed(f"the language model's server answered {status}")
     kind, param, code = (_text(told.get(key)) for key in ("type", "param", "code"))
     detail = ErrorDetail(told["message"], kind or "invalid_request_error", param, code or _CODES.get(status))
-    response = web.Response(
-        body=msgspec.json.encode(ErrorBody(detail)), status=status, content_type="application/json"
-    )
+    response = json_reply(ErrorBody(detail), status)
     if answer.retry_after:
         response.headers["Retry-After"] = answer.retry_after
     return response

@@ -6,12 +6,12 @@ Language models, of which Lexia's clients read more, come behind those for recor
 import time
 from typing import Final, Literal
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.errors import UnknownModel
 from whisperd.llm import LanguageModel, ModelStatus
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects import openai_examples as examples
 from whisperd.web.dialects.openai_errors import DIALECT
 from whisperd.web.dialects.openai_fields import is_openais
@@ -53,19 +53,19 @@ ID: Final = text("id", "A model's name, or one of OpenAI's that stand for the co
 async def list_models(request: web.Request) -> web.Response:
     """Every model that is here."""
     heard = [ModelJson(id=name) for name in request.app[SERVICE].models()]
-    return _json(ModelsJson(data=[*heard, *map(_written, await request.app[LLM].models())]))
+    return json_reply(ModelsJson(data=[*heard, *map(_written, await request.app[LLM].models())]))
 
 
 async def show_model(request: web.Request) -> web.Response:
     """One model, also by a name of OpenAI's. Raises UnknownModel."""
     name, heard = request.match_info[ID.name], request.app[SERVICE].models()
     if name in heard or is_openais(name):
-        return _json(ModelJson(id=name))
+        return json_reply(ModelJson(id=name))
     written = {model.name: model for model in await request.app[LLM].models()}
     if name not in written:
         there = ", ".join((*heard, *written))
         raise UnknownModel(f"no model {name[:60]!r} here; there are: {there}", param="model")
-    return _json(_written(written[name]))
+    return json_reply(_written(written[name]))
 
 
 def _written(model: LanguageModel) -> ModelJson:
@@ -80,10 +80,6 @@ def _written(model: LanguageModel) -> ModelJson:
         languages=None,
         status=model.status,
     )
-
-
-def _json(body: Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
 
 ENDPOINTS: Final = (
