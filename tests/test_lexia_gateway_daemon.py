@@ -8,7 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from recordings import conversation
-from running import STATE, Daemon, models_installed
+from running import Daemon, models_installed
 
 pytestmark = pytest.mark.engine
 
@@ -17,11 +17,8 @@ pytestmark = pytest.mark.engine
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     models_installed("tiny.en", "diarization")
     directory = tmp_path_factory.mktemp("gateway")
-    state = directory / "state"
-    state.mkdir()
-    (state / "models").symlink_to(STATE / "models")
     with (
-        Daemon(directory, {"WHISPERD_PATHS__STATE": str(state)}) as daemon,
+        Daemon(directory) as daemon,
         httpx.Client(base_url=daemon.url, timeout=120) as client,
     ):
         yield client

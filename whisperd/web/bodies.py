@@ -1,4 +1,4 @@
-"""Bodies without files: JSON, written or read into a struct with errors that say which part is wrong; forms."""
+"""Bodies without files: JSON, written, and read with errors that say which part is wrong; plain forms."""
 
 import asyncio
 import re
