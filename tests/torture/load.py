@@ -18,7 +18,7 @@ from torture.story import Story, read
 
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _SENDERS: Final = 4
-_UNFINISHED: Final = 24
+_UNFINISHED: Final = 8
 """So many jobs are in the daemon's hands at a time."""
 
 
