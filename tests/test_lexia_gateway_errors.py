@@ -95,8 +95,9 @@ async def test_a_transcription_without_audio(web: Web, data: Any) -> None:
 
 
 async def test_a_diarization_without_audio(web: Web) -> None:
-    response = await web.client.post(DIARIZATION, data=fileless(speakers_expected="2"))
-    await refused(response, 400, "invalid_request_error", "missing_audio_source", wrapped=True)
+    for sent in ({"data": fileless(speakers_expected="2")}, {"json": {"speakers_expected": 2}}):
+        response = await web.client.post(DIARIZATION, **sent)
+        await refused(response, 400, "invalid_request_error", "missing_audio_source", wrapped=True)
 
 
 @pytest.mark.parametrize("path", SYNC)

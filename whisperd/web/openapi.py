@@ -20,6 +20,12 @@ _BEARER: Final = {
 }
 _CAPTURE: Final = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 
+_PLAIN: Final[dict[str, dict[str, Any]]] = {
+    "application/json": {"type": "object"},
+    "text/event-stream": {},  # some take this for the stream, and some for each of its events
+}
+"""Schemas of bodies that no struct describes; others are text."""
+
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The whole document."""
@@ -152,7 +158,7 @@ def _responses(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str,
 
 def _content(replies: Sequence[Reply], by_type: dict[type, Any]) -> dict[str, Any]:
     bodies = [_listed(by_type[body], reply) for reply in replies for body in reply.bodies]
-    plain = {"type": "object" if replies[0].content_type == "application/json" else "string"}
+    plain = _PLAIN.get(replies[0].content_type or "", {"type": "string"})
     content: dict[str, Any] = {"schema": _any_of(bodies) if bodies else plain}
     if examples := [reply for reply in replies if reply.example is not None]:
         content["examples"] = {

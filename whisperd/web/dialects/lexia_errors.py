@@ -14,6 +14,7 @@ from whisperd.errors import (
     InvalidId,
     MediaError,
     MissingFile,
+    MissingParameter,
     NotCancellable,
     ParameterError,
     RateLimited,
@@ -119,7 +120,7 @@ def _told(error: WhisperdError, family: Family, sync: bool) -> _Told:
 
 def _refused(error: RequestError, family: Family, sync: bool) -> _Told:
     match error:
-        case MissingFile() if family == "diarization" and not sync:
+        case MissingFile() | MissingParameter(param="audio_url") if family == "diarization" and not sync:
             return _Told(400, _INVALID, "missing_audio_source", wrapped=True)
         case ParameterError(param="audio_url") if family == "diarization":
             return _Told(400, _INVALID, "invalid_url_format", wrapped=True)
