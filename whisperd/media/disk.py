@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 QUICK_BYTES: Final = 2**21
 """So much is written or removed in about a millisecond, no longer than a thread takes to be handed it."""
+_HASHED_BYTES: Final = 2**19
+"""So much is hashed and written in a millisecond: what is left to do when the last byte has come."""
 
 
 class Sink:
@@ -23,6 +25,7 @@ class Sink:
     def __init__(self, file: BinaryIO, *, lasting: bool = False) -> None:
         self._file = file
         self._hash = hashlib.sha256() if lasting else None
+        self._enough = _HASHED_BYTES if lasting else QUICK_BYTES
         self._pieces: list[bytes] = []
         self._unwritten = 0
         self._writing: asyncio.Task[None] | None = None
@@ -39,7 +42,7 @@ class Sink:
         self._pieces.append(piece)
         self._unwritten += len(piece)
         self.size += len(piece)
-        if self._unwritten >= QUICK_BYTES:
+        if self._unwritten >= self._enough:
             await self._written()
             self._writing = asyncio.create_task(asyncio.to_thread(self._put, self._take()))
 
