@@ -98,15 +98,13 @@ class Recordings:
         """
         target = self.path(digest)
         with needing_room():
-            new = await asyncio.to_thread(self._link, path, target)
-            await asyncio.gather(*(asyncio.to_thread(_sync, path) for path in (target, target.parent, *new)))
+            await asyncio.to_thread(self._link, path, target)
+            await asyncio.gather(*(asyncio.to_thread(_sync, path) for path in (target, target.parent)))
 
     # ---- in threads ------------------------------------------------------------------------------
 
-    def _link(self, path: Path, target: Path) -> list[Path]:
-        """Give the file its name; returns the directories in which there is a new one to find it by."""
-        new = [] if target.parent.exists() else [self._root]
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _link(self, path: Path, target: Path) -> None:
+        """Give the file its name."""
         try:
             os.link(path, target)
         except FileExistsError:
@@ -117,12 +115,19 @@ class Recordings:
             with self.incoming.directory() as directory:
                 shutil.copyfile(path, directory / "copy")
                 (directory / "copy").rename(target)
-        return new
 
     def _tidy(self) -> tuple[int, list[str]]:
-        """Remove what can't be a recording; returns how much that was, and the digests of those kept."""
+        """Remove what can't be a recording; returns how much that was, and the digests of those kept.
+
+        All directories that there may be are made here, so that each is on the disk before there is
+        anything in it.
+        """
         removed = self.incoming.sweep()
         self._root.mkdir(mode=0o700, exist_ok=True)
+        for number in range(256):
+            (self._root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        for directory in (self._root, self._root.parent):
+            _sync(directory)
         digests = []
         for path in [path for path in self._root.rglob("*") if not path.is_dir()]:
             digest = path.parent.name + path.name
