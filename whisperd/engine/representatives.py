@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-REACH: Final = 2
+REACH: Final = 3
 """Chunks between one who stands for another and the other, at most."""
 LEAST: Final = 0.7
 """Of what either of two says in the time that their chunks share, so much do both say."""
