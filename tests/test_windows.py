@@ -19,6 +19,12 @@ def test_windows_overlap_and_the_last_ends_in_silence() -> None:
     assert windows[1].tolist() == [*range(4, 13), 0]
 
 
+def test_a_whole_window_shares_the_memory_of_the_waveform() -> None:
+    waveform = torch.zeros(12)
+    Windows(waveform, 10, 3)[0][4] = 1
+    assert waveform[4] == 1
+
+
 def test_a_slice_holds_no_more_windows_than_there_are() -> None:
     windows = Windows(torch.arange(12), 10, 3)
     assert torch.equal(windows[0:8], torch.stack([windows[0], windows[1]]))

@@ -33,7 +33,7 @@ CACHE: Final = "cache"
 _MOST_LANES: Final = 8
 """Threads of a diarization, at most: each holds a batch, of some 100 MB."""
 
-_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20)}
+_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 """Larger blocks go back to the system at once. Without it glibc keeps what a batch took among small results
 that stay, and a long recording takes gigabytes more."""
 

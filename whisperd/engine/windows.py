@@ -34,4 +34,5 @@ class Windows(Sequence[Tensor]):
             return torch.stack([self[one] for one in range(*index.indices(len(self)))])
         start = index * self._step
         window = self._waveform[start : start + self._size]
-        return functional.pad(window, (0, self._size - len(window)))
+        # A whole window is no copy: the allocator would give back few of so many.
+        return window if len(window) == self._size else functional.pad(window, (0, self._size - len(window)))
