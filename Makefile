@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE := .state
 FLAVOUR ?= cpu
+KILLS ?= 500
+MINUTES ?= inf
+SEED ?= 1
 MODELS := tiny.en base diarization
 # What the package build and the tests under a real systemd take from Debian.
 SYSTEM_PACKAGES := curl dbus debhelper dpkg-dev elixir iproute2 lintian man-db mmdebstrap openssl procps python3-pip python3-venv systemd util-linux zstd
@@ -15,7 +18,7 @@ run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)
 run models: export WHISPERD_PATHS__SPOOL = $(CURDIR)/$(STATE)/spool
 run models: export WHISPERD_PATHS__RUN = $(CURDIR)/$(STATE)/run
 
-.PHONY: help demo run test check lint format deb bench models lock setup system clean
+.PHONY: help demo run test check lint format deb bench torture models lock setup system clean
 
 help: ## Say what can be done
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +49,9 @@ deb: setup system ## Build dist/whisperd.deb (FLAVOUR=cpu or cuda12)
 
 bench: models ## Measure, and print the tables of tests/benchmarks/README.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+torture: models ## Kill a daemon that works KILLS times, for MINUTES at the most, from SEED on
+	PYTHONPATH=tests $(BIN)/python -m torture --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
 
 models: setup ## Fetch the models of the demo and the tests
 	@$(BIN)/whisperd models pull $(MODELS)

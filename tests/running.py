@@ -38,6 +38,7 @@ class Daemon:
         self.directory = directory
         self.notifications: list[str] = []
         self._heard = threading.Condition()
+        self._ear: socket.socket | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -45,9 +46,14 @@ class Daemon:
         self.config = directory / "whisperd.toml"
         if config is not None:
             self.config.write_text(config, encoding="utf-8")
+        state = directory / "var"
+        state.mkdir(exist_ok=True)
+        for shared in ("models", "cache"):
+            if not (state / shared).is_symlink():
+                (state / shared).symlink_to(STATE / shared)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("WHISPERD_")},
-            "WHISPERD_PATHS__STATE": str(STATE),
+            "WHISPERD_PATHS__STATE": str(state),
             "WHISPERD_PATHS__SPOOL": str(directory / "spool"),
             "WHISPERD_PATHS__RUN": str(directory / "run"),
             "WHISPERD_SERVER__LISTEN": f"127.0.0.1:{self.port}",
@@ -78,9 +84,11 @@ class Daemon:
                 raise
 
     def start(self) -> None:
-        """Start, and listen to what it tells systemd."""
+        """Start, and listen to what it tells systemd. The one before must have ended."""
         address = self.directory / "notify"
         address.unlink(missing_ok=True)
+        if self._ear:
+            self._ear.shutdown(socket.SHUT_RD)  # the end of what its thread hears
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ear.bind(str(address))
         self.log_path = self.directory / "log"
@@ -95,7 +103,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._ear,), daemon=True).start()
 
     def kill(self) -> None:
         """End it and wait."""
@@ -112,11 +120,12 @@ class Daemon:
 
     # ---- what it says ----------------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        while data := self._ear.recv(65_536):
-            with self._heard:
-                self.notifications += data.decode().splitlines()
-                self._heard.notify_all()
+    def _listen(self, ear: socket.socket) -> None:
+        with ear:
+            while data := ear.recv(65_536):
+                with self._heard:
+                    self.notifications += data.decode().splitlines()
+                    self._heard.notify_all()
 
     def wait_for_notification(self, start: str, timeout_s: float = 90, *, after: int = 0) -> str:
         """The first line that begins so, of those after the first `after`; fails when it ends before."""

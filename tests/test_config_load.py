@@ -133,7 +133,8 @@ def test_a_file_that_is_not_utf8_is_refused(main: Path) -> None:
         (
             "[zzz]",
             (
-                "zzz: no such section; there are server, paths, api, fetch, limits, transcribe, diarize, "
+                "zzz: no such section; there are server, paths, api, fetch, access, jobs, webhooks, "
+                "llm, limits, transcribe, diarize, "
                 "cuda, workers, log"
             ),
         ),

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 import pytest
 from conftest import fake_worker, until
@@ -11,6 +12,15 @@ from whisperd.config.live import Live
 from whisperd.errors import WorkerDied
 from whisperd.lane import Lane
 from whisperd.protocol import Transcribed
+from whisperd.transcript.model import Priority
+
+ASKED: Final[list[tuple[str, Priority]]] = [
+    ("low", "low"),
+    ("normal 1", "normal"),
+    ("high 1", "high"),
+    ("normal 2", "normal"),
+    ("high 2", "high"),
+]
 
 
 async def test_a_job_waits_for_its_slot_and_gets_it_in_the_order_of_coming(live: Live) -> None:
@@ -28,6 +38,25 @@ async def test_a_job_waits_for_its_slot_and_gets_it_in_the_order_of_coming(live:
         await asyncio.gather(*others)
         assert started == [0, 1, 2]
         await until(lambda: lane.running == 0)
+
+
+async def test_what_somebody_waits_for_goes_before_what_came_earlier(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        lane = Lane(worker, slots=1)
+        holder = asyncio.create_task(lane.run(job("wait")))
+        await until(lambda: lane.running == 1)
+        started: list[str] = []
+
+        async def ask(name: str, priority: Priority) -> None:
+            await lane.run(job(), started=lambda: started.append(name), priority=priority)
+
+        others = []
+        for name, priority in ASKED:
+            others.append(asyncio.create_task(ask(name, priority)))
+            await until(lambda: lane.waiting == len(others))
+        holder.cancel()
+        await asyncio.gather(*others)
+        assert started == ["high 1", "high 2", "normal 1", "normal 2", "low"]
 
 
 async def test_a_slot_is_free_only_when_the_worker_is_rid_of_the_cancelled_job(live: Live) -> None:

@@ -61,8 +61,12 @@ class Ears:
     """Remembers what was heard."""
 
     def __init__(self) -> None:
+        self.duration_s: float | None = None
         self.positions: list[float] = []
         self.segments: list[Segment] = []
+
+    def decoded(self, duration_s: float) -> None:
+        self.duration_s = duration_s
 
     def moved(self, position_s: float) -> None:
         self.positions.append(position_s)
@@ -119,6 +123,7 @@ async def test_progress_is_that_of_the_slowest_stage(live: Live, recording: Path
         listener = Ears()
         await service.process(Request(audio=recording, speakers=True), listener)
         # One stage is at 5 s while the other has not begun, then both are.
+        assert listener.duration_s == 10.0
         assert listener.positions[-1] == 5.0
         assert set(listener.positions) <= {0.0, 5.0}
 
@@ -197,6 +202,17 @@ async def test_the_longest_wait_is_read_at_each_request(live: Live, recording: P
         live.current = changed(live.current, "limits", wait=Duration("200ms"))
         with pytest.raises(DeadlineExceeded, match=r"0\.2 seconds"):
             await service.process(Request(audio=recording, prompt="wait"))
+
+
+async def test_who_names_a_deadline_may_wait_longer_than_others(live: Live, recording: Path) -> None:
+    async with running(live, slots=1) as service:
+        live.current = changed(live.current, "limits", wait=Duration("200ms"))
+        held = asyncio.create_task(service.process(Request(audio=recording, prompt="wait", deadline_s=60)))
+        with pytest.raises(DeadlineExceeded):
+            await service.process(Request(audio=recording, prompt="wait"))
+        assert not held.done()
+        held.cancel()
+        await asyncio.wait([held])
 
 
 async def test_draining_lets_the_running_end_and_refuses_the_new(live: Live, recording: Path) -> None:

@@ -15,6 +15,15 @@
     │   ├── TooLarge                   413 file_too_large
     │   ├── UrlRefused                 403 url_refused: an address that this server does not fetch from
     │   ├── UrlNotFound                404 url_not_found: nothing is there, or it is given to nobody
+    │   ├── InvalidId                  400 invalid_id_format: no UUID
+    │   ├── UnknownJob                 404 job_not_found: none, or somebody else's
+    │   ├── NoResult                   409 no_result: the job has none, or none yet
+    │   ├── NotCancellable             400 job_not_cancellable: the job has ended
+    │   ├── IdempotencyKeyReused       409 idempotency_key_reused: for another request than the first
+    │   ├── Unauthorized               401 authentication_error: no key
+    │   │   └── InvalidKey             401 invalid_api_key: unknown, revoked or expired
+    │   ├── Forbidden                  403 authorization_error: the key's permissions, or the address
+    │   ├── RateLimited                429 rate_limit_exceeded
     │   └── MediaError                 400 invalid_audio
     │       ├── EmptyFile              400 empty_file
     │       └── TooLong                413 audio_too_long
@@ -23,6 +32,7 @@
     │   ├── Draining                   503 shutting_down
     │   ├── NotEnoughMemory            503 not_enough_memory
     │   └── QueueFull                  503 queue_full
+    ├── UpstreamFailed                 503 llm_service_error: the language model's server
     ├── FetchFailed                    424 fetch_failed: another server did not give, or take, a recording
     ├── DeadlineExceeded               504 deadline_exceeded
     └── EngineError                    500 engine_error: a worker could not do it
@@ -148,6 +158,74 @@ class UrlNotFound(RequestError):
     status = 404
 
 
+class InvalidId(RequestError):
+    """What stands where a job's id should is no UUID."""
+
+    code = "invalid_id_format"
+
+
+class UnknownJob(RequestError):
+    """No such job, or not this owner's."""
+
+    code = "job_not_found"
+    status = 404
+
+
+class NoResult(RequestError):
+    """The job has not ended, has failed, or was not asked for this; `retry_after_s` where it may come yet."""
+
+    code = "no_result"
+    status = 409
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
+class NotCancellable(RequestError):
+    """The job has ended already."""
+
+    code = "job_not_cancellable"
+
+
+class IdempotencyKeyReused(RequestError):
+    """The key came before, with a request that asked for something else."""
+
+    code = "idempotency_key_reused"
+    status = 409
+
+
+class Unauthorized(RequestError):
+    """A key is needed, and none was sent."""
+
+    code = "authentication_error"
+    status = 401
+
+
+class InvalidKey(Unauthorized):
+    """The key can't be used; for every reason the same words, so that nobody learns which."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(RequestError):
+    """Known, but not allowed to."""
+
+    code = "authorization_error"
+    status = 403
+
+
+class RateLimited(RequestError):
+    """More requests than the key may send; the next may come after `retry_after_s`."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 60) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
 class MediaError(RequestError):
     """The bytes are not a recording that can be decoded."""
 
@@ -200,6 +278,14 @@ class QueueFull(Unavailable):
     """More requests wait than the configuration allows."""
 
     code = "queue_full"
+
+
+class UpstreamFailed(WhisperdError):
+    """The language model's server could not be reached, or failed."""
+
+    code = "llm_service_error"
+    status = 503
+    retry_after_s = 5
 
 
 class FetchFailed(WhisperdError):

@@ -1,27 +1,38 @@
 """The queue in front of one worker, and whether that worker is up at all.
 
-As many jobs are in the worker's hands as it takes at once, the others wait in the order of their coming. A
-slot is free again when the worker is rid of the job, which after a cancellation is later than the caller's
-leaving. A lane may rest: its process is ended, which alone gives back all its memory, and the next job
-starts it again.
+As many jobs are in the worker's hands as it takes at once, the others wait: those of a higher priority
+first, and those of one priority in the order of their coming. A slot is free again when the worker is rid
+of the job, which after a cancellation is later than the caller's leaving. A lane may rest: its process is
+ended, which alone gives back all its memory, and the next job starts it again.
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from whisperd.errors import EngineError, WhisperdError, WorkerDied, WorkerHung
 from whisperd.journal import fields
 from whisperd.protocol import AnyJob, AnyResult
 from whisperd.status import WorkerState
+from whisperd.transcript.model import PRIORITIES, Priority
 from whisperd.worker import Progress, Worker
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 2
 """A job on a worker that dies is tried once more on the next; a job that kills two is not tried again."""
+
+
+class _Place(NamedTuple):
+    """In the queue; less is nearer to its front."""
+
+    rank: int
+    number: int
+    turn: asyncio.Future[None]
 
 
 class Lane:
@@ -47,13 +58,15 @@ class Lane:
         """Ends with StartError when the worker can never load."""
         self._clock = clock
         self._used_at = clock()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[_Place] = []
+        """A heap."""
+        self._numbers = itertools.count()
         self._turning = asyncio.Lock()
 
     @property
     def waiting(self) -> int:
         """Jobs that wait for a slot."""
-        return sum(not turn.done() for turn in self._waiting)
+        return sum(not place.turn.done() for place in self._waiting)
 
     @property
     def idle(self) -> bool:
@@ -95,7 +108,12 @@ class Lane:
     # ---- jobs ------------------------------------------------------------------------------------
 
     async def run(
-        self, job: AnyJob, progress: Progress | None = None, started: Callable[[], None] | None = None
+        self,
+        job: AnyJob,
+        progress: Progress | None = None,
+        started: Callable[[], None] | None = None,
+        *,
+        priority: Priority = "high",
     ) -> AnyResult:
         """Do a job when its turn comes; `started` is called at that moment.
 
@@ -103,7 +121,7 @@ class Lane:
         error, or EngineError after the worker died twice with this job in its hands, or when it can't load.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            await self._take_slot()
+            await self._take_slot(priority)
             try:
                 await self._up()
                 if started:
@@ -157,12 +175,12 @@ class Lane:
             logger.error("the %s worker can't start: %s", self.worker.kind, told)
         return "the server's journal has the reason"
 
-    async def _take_slot(self) -> None:
+    async def _take_slot(self, priority: Priority) -> None:
         if self.running < self.slots and not self.waiting:
             self.running += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        heapq.heappush(self._waiting, _Place(PRIORITIES.index(priority), next(self._numbers), turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -175,7 +193,7 @@ class Lane:
         """Hand the slot to the next in the queue, if one still waits."""
         self._used_at = self._clock()
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = heapq.heappop(self._waiting).turn
             if not turn.done():
                 turn.set_result(None)
                 return

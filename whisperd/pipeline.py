@@ -32,7 +32,7 @@ from whisperd.protocol import (
 from whisperd.scheduler import Role, Scheduler
 from whisperd.tasks import scoped
 from whisperd.transcript.align import align
-from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
+from whisperd.transcript.model import Diarization, Notice, Priority, Request, Segment, Timings
 from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 class Listener(Protocol):
     """Hears what becomes of a request on the way."""
+
+    def decoded(self, duration_s: float) -> None:
+        """The recording can be read, and is so long."""
 
     def moved(self, position_s: float) -> None:
         """The slowest stage has reached this position in the recording."""
@@ -83,7 +86,9 @@ class Pipeline:
         Raises MediaError for bytes that are no recording, EngineError.
         """
         started = self._clock()
-        async with self._decoded(request.audio) as (decoded, decode):
+        async with self._decoded(request.audio, request.priority) as (decoded, decode):
+            if listener:
+                listener.decoded(decoded.samples / SAMPLE_RATE_HZ)
             answer = await self._answer(request, role, language, listener, decoded)
         timings = structs.replace(
             answer.timings,
@@ -143,7 +148,7 @@ class Pipeline:
         if not request.text:
             return Transcribed(None, None, []), _Stage(self._clock)
         job = _transcribe_job(request, decoded, language)
-        return await self._stage(role, job, Transcribed, slowest.follow())
+        return await self._stage(role, job, Transcribed, request.priority, slowest.follow())
 
     async def _diarize(
         self, request: Request, decoded: Decoded, slowest: "_Slowest"
@@ -156,7 +161,7 @@ class Pipeline:
             voices = []
             for known in request.known_speakers:
                 try:
-                    voice, _ = await stack.enter_async_context(self._decoded(known.audio))
+                    voice, _ = await stack.enter_async_context(self._decoded(known.audio, request.priority))
                 except MediaError as error:
                     raise ParameterError(
                         f"the recording of the known speaker {known.name!r}: {error.message}",
@@ -166,27 +171,32 @@ class Pipeline:
             audio = str(_decoded_name(request.audio))
             job = DiarizeJob(audio, decoded.samples, request.hints, voices)
             try:
-                return await self._stage(Role("diarize"), job, Diarized, progress)
+                return await self._stage(Role("diarize"), job, Diarized, request.priority, progress)
             except EngineError as error:
                 return error, _Stage(self._clock)
 
     async def _stage(
-        self, role: Role, job: AnyJob, expected: type[Result], progress: Progress | None = None
+        self,
+        role: Role,
+        job: AnyJob,
+        expected: type[Result],
+        priority: Priority,
+        progress: Progress | None = None,
     ) -> "tuple[Result, _Stage]":
         stage = _Stage(self._clock)
-        result = await self._scheduler.run(role, job, progress, stage.begin)
+        result = await self._scheduler.run(role, job, progress, stage.begin, priority=priority)
         stage.end()
         if not isinstance(result, expected):
             raise EngineError(f"the {role.kind} worker answered with {type(result).__name__}")
         return result, stage
 
     @contextlib.asynccontextmanager
-    async def _decoded(self, source: Path) -> "AsyncIterator[tuple[Decoded, _Stage]]":
+    async def _decoded(self, source: Path, priority: Priority) -> "AsyncIterator[tuple[Decoded, _Stage]]":
         """The decoded recording, for as long as the context is open."""
         decoding = self._decodings.get(source)
         if decoding is None:
             job = DecodeJob(str(source), str(_decoded_name(source)))
-            stage = asyncio.create_task(self._stage(Role("decode"), job, Decoded))
+            stage = asyncio.create_task(self._stage(Role("decode"), job, Decoded, priority))
             decoding = self._decodings[source] = _Decoding(stage)
         decoding.holders += 1
         try:
@@ -232,6 +242,7 @@ def _transcribe_job(request: Request, decoded: Decoded, language: str | None) ->
         hotwords=request.hotwords,
         temperature=request.temperature or None,
         beam_size=request.beam_size,
+        priority=request.priority,
     )
 
 

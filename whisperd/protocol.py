@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from whisperd.errors import WhisperdError, error_by_code
-from whisperd.transcript.model import Detection, Diarization, Segment, SpeakerHints, Task
+from whisperd.transcript.model import Detection, Diarization, Priority, Segment, SpeakerHints, Task
 
 Kind = Literal["decode", "transcribe", "diarize", "translate"]
 
@@ -133,6 +133,7 @@ class TranscribeJob(Struct, frozen=True, tag="transcribe"):
     languages: list[str] = []
     """Where `language` is None, the one that is detected is one of these; empty means any."""
     detection: Detection = Detection()
+    priority: Priority = "high"
 
 
 class Transcribed(Struct, frozen=True, tag="transcribed"):

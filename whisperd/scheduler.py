@@ -16,6 +16,7 @@ from whisperd.journal import fields
 from whisperd.lane import Lane
 from whisperd.protocol import AnyJob, AnyResult, DecodeSetup, Kind
 from whisperd.tasks import scoped
+from whisperd.transcript.model import Priority
 from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ class Scheduler:
         job: AnyJob,
         progress: Progress | None = None,
         started: Callable[[], None] | None = None,
+        *,
+        priority: Priority = "high",
     ) -> AnyResult:
         """Do a job on the worker of its role. See `Lane.run`. Raises NotEnoughMemory where it can't load."""
         lane = self.lane(role)
         if lane.resting:
             await self._make_room(lane)
-        return await lane.run(job, progress, started)
+        return await lane.run(job, progress, started, priority=priority)
 
     def lane(self, role: Role) -> Lane:
         """The lane of a role. Raises what `hire` raises."""
@@ -97,7 +100,10 @@ class Scheduler:
         while self.unready():
             for lane in self.lanes.values():
                 if not lane.resting:
-                    await lane.worker.ready.wait()
+                    # Not for ever: a worker that is unloaded meanwhile is not awaited any more.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_ROUND_S):
+                            await lane.worker.ready.wait()
 
     # ---- giving memory back ----------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-from . import diarization, health, latency, memory, speed, start
+from . import diarization, health, jobs, latency, memory, speed, start
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "health": health.measure,
     "speed": speed.measure,
     "diarization": diarization.measure,
+    "jobs": jobs.measure,
 }
 
 

@@ -85,10 +85,28 @@ class Box:
         sdbox("stop", self.name)
         sdbox("start", self.name)
 
+    def unplug(self) -> None:
+        """End everything in it at once; the disk stays."""
+        sdbox("unplug", self.name)
+
+    def start(self) -> None:
+        """Boot again, with the same disk."""
+        sdbox("start", self.name)
+
     def power_off(self) -> Path:
         """In order; returns the layer that holds what was written."""
         sdbox("stop", self.name)
+        return self.layer
+
+    @property
+    def layer(self) -> Path:
+        """Where the host has what was written."""
         return Path(sdbox("layer", self.name).stdout.strip())
+
+    @property
+    def pid(self) -> int:
+        """Its PID 1, as the host counts."""
+        return int(sdbox("pid", self.name).stdout)
 
     def destroy(self) -> None:
         for request in self._requests:

@@ -102,6 +102,23 @@ def _destination(text: str) -> None:
         raise ValueError(f'"{text}" is neither a host name, such as "garage", nor a network')
 
 
+def _network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not a network: {error}') from error
+
+
+def _base_url(text: str) -> None:
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
+        raise ValueError(f'"{text}" is not a base URL; write "http://HOST:PORT/v1", without user or query')
+
+
+def _model_alias(text: str) -> None:
+    if not re.fullmatch(r"[^=\s]+=\S+", text):
+        raise ValueError(f'"{text}" is not "NAME=MODEL"')
+
+
 Auto = Literal["auto"]
 Installed = Literal["installed"]
 Nothing = Literal["none"]
@@ -112,6 +129,12 @@ Directory = Annotated[Path, _absolute]
 Address = Annotated[str, _address]
 Destination = Annotated[str, _destination]
 """A host's name, `*.` before a domain for all hosts in it, or a network."""
+Network = Annotated[str, _network]
+SecretFile = Annotated[Path, _absolute]
+"""A file that holds a secret, alone on its first line."""
+BaseUrl = Annotated[str, _base_url]
+ModelAlias = Annotated[str, _model_alias]
+"""Our own name of a model, and the one that its server knows."""
 Device = Annotated[str, _device]
 Language = Annotated[str, _language]
 Model = Annotated[str, _model]

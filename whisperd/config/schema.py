@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from whisperd.config.gateway import Access, Jobs, Llm, Webhooks
 from whisperd.config.kinds import (
     Address,
     Auto,
@@ -24,6 +25,7 @@ from whisperd.config.kinds import (
     Nothing,
     Time,
 )
+from whisperd.config.option import option
 from whisperd.config.units import Duration, Size
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -35,11 +37,6 @@ COMPUTE_TYPES: tuple[str, ...] = get_args(ComputeType)
 
 DialectName = Literal["openai", "reflector", "werify", "flask", "lexia"]
 DIALECTS: Final[tuple[DialectName, ...]] = get_args(DialectName)
-
-
-def option(default: Any, doc: str, *, live: bool = False) -> Any:
-    """An option. `live` says that a reload applies it; the others need a restart."""
-    return field(default=default, metadata={"doc": doc, "live": live})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ class Server:
 class Paths:
     """Directories. systemd makes the default ones."""
 
-    state: Directory = option(Path("/var/lib/whisperd"), "What must last: models.")
+    state: Directory = option(Path("/var/lib/whisperd"), "What must last: models, jobs, keys.")
     spool: Directory = option(
         Path("/var/cache/whisperd/spool"), "Uploads while they are worked on; emptied at start."
     )
@@ -223,6 +220,10 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     api: Api = field(default_factory=Api)
     fetch: Fetch = field(default_factory=Fetch)
+    access: Access = field(default_factory=Access)
+    jobs: Jobs = field(default_factory=Jobs)
+    webhooks: Webhooks = field(default_factory=Webhooks)
+    llm: Llm = field(default_factory=Llm)
     limits: Limits = field(default_factory=Limits)
     transcribe: Transcribe = field(default_factory=Transcribe)
     diarize: Diarize = field(default_factory=Diarize)

@@ -4,11 +4,14 @@ Every time is in seconds (float) from the start of the recording.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
 Task = Literal["transcribe", "translate"]
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+"""In the order in which their work is taken; `high` is for somebody who waits for the answer."""
 
 
 class SpeakerHints(Struct, frozen=True):
@@ -65,8 +68,9 @@ class Request(Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     """None or 0 climbs the ladder of temperatures; above 0 is fixed."""
     beam_size: int | None = None
+    priority: Priority = "high"
     deadline_s: float | None = None
-    """Seconds from admission after which nobody waits for the answer."""
+    """Seconds from admission after which nobody waits for the answer; None is the configured limit."""
     patient: bool = False
     """Wait, rather than be refused, while a worker is being started again."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd.access.caller import Permission
 from whisperd.config.schema import DialectName
 from whisperd.errors import WhisperdError
 from whisperd.web.fields import Field, FileField
@@ -33,7 +34,10 @@ class Reply:
     doc: str
     bodies: tuple[type[Struct], ...] = ()
     """One of these; none for plain text."""
-    content_type: str = "application/json"
+    many: bool = False
+    """A list of them."""
+    content_type: str | None = "application/json"
+    """None where there is no body."""
     status: int = 200
     example: Any = None
 
@@ -54,13 +58,17 @@ class Endpoint:
     """Parts of the path."""
     query: tuple[Field[Any], ...] = ()
     files: tuple[FileField, ...] = ()
-    """The form's fields that carry recordings; one of them must be there."""
+    """The form's fields that carry recordings; one of them must be there, or one that has a URL."""
+    urls: tuple[Field[Any], ...] = ()
+    """The form's fields that have the URL of a recording, instead; such a form may also be urlencoded."""
     form: tuple[Field[Any], ...] = ()
     """Its other fields."""
     body: type[Struct] | None = None
     """What is sent as JSON, where no form is."""
     example: Any = None
     """Such a body."""
+    permission: Permission | Literal["any"] | None = "stt"
+    """What the caller's key must allow; `any`: it need but be one. None for what is open to everybody."""
     shared_with: tuple[DialectName, ...] = ()
     """Other dialects whose clients ask here too: it is served for them alone as well."""
     ways: tuple["Endpoint", ...] = ()

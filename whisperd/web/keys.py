@@ -6,8 +6,13 @@ from typing import Final
 
 from aiohttp import web
 
+from whisperd.access.caller import Caller
+from whisperd.access.gate import Gate
+from whisperd.access.limits import Quota
 from whisperd.config.live import Live
 from whisperd.errors import WhisperdError
+from whisperd.jobs.desk import Desk
+from whisperd.llm import LanguageModels
 from whisperd.media.downloads import Downloads
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
@@ -29,17 +34,27 @@ class Exchange:
     """One for each recording that was answered."""
     failure: WhisperdError | None = None
     """What was told in a stream that had begun, and so had its status already."""
+    tokens_input: int = 0
+    tokens_output: int = 0
+    """What a language model read and wrote."""
 
 
 LIVE: Final = web.AppKey("live", Live)
 SERVICE: Final = web.AppKey("service", Service)
 SPOOL: Final = web.AppKey("spool", Spool)
 METRICS: Final = web.AppKey("metrics", Metrics)
+DESK: Final = web.AppKey("desk", Desk)
 FETCHER: Final = web.AppKey("fetcher", Fetcher)
+GATE: Final = web.AppKey("gate", Gate)
+LLM: Final = web.AppKey("llm", LanguageModels)
 DOWNLOADS: Final = web.AppKey("downloads", Downloads)
 DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of")
 """The dialect that is spoken at a path, served or not."""
 DOCUMENT: Final = web.AppKey("document", bytes)
 """The API's description, as it is sent."""
 
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who sent the request; set before any handler runs, but where everybody may ask."""
+QUOTA: Final = web.RequestKey("quota", Quota)
+"""What is left of the caller's requests, where these are counted."""
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)

@@ -1,6 +1,7 @@
 """Around every handler: an id, one shape for its errors, one line in the journal, the metrics."""
 
 import asyncio
+import datetime
 import logging
 import re
 import secrets
@@ -10,9 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
-from whisperd.errors import MethodNotAllowed, RequestError, UnknownRoute, WhisperdError
+from whisperd.access.caller import Caller
+from whisperd.access.usage import Use
+from whisperd.errors import MethodNotAllowed, RequestError, Unauthorized, UnknownRoute, WhisperdError
 from whisperd.journal import fields
-from whisperd.web.keys import DIALECT_OF, EXCHANGE, METRICS, Exchange
+from whisperd.web import gate
+from whisperd.web.keys import CALLER, DIALECT_OF, EXCHANGE, GATE, METRICS, QUOTA, Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Retry-After"] = str(known.retry_after_s)
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        if isinstance(known, Unauthorized):
+            response.headers["WWW-Authenticate"] = "Bearer"
     if this.failure:
         _account(request, this, this.failure.status, "failed", this.failure.code)
         return response
@@ -65,9 +71,13 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
-    """Give every answer its request's id, and keep browsers from guessing at what it is."""
+    """Give every answer its request's id and what is left of the key's requests; no browser is to guess at
+    what it is.
+    """
     response.headers[REQUEST_ID_HEADER] = request[EXCHANGE].id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    if quota := request.get(QUOTA):
+        response.headers.update(gate.headers(quota))
 
 
 def _known(request: web.Request, error: Exception) -> WhisperdError:
@@ -97,6 +107,9 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
     metrics.request_ended(this.dialect.name, outcome, status, wall_s)
     for transcript in this.transcripts:
         metrics.answered(this.dialect.name, transcript)
+    caller = request.get(CALLER)
+    if caller:
+        request.app[GATE].usage.record(_use(request, this, caller, status, wall_s))
     level = logging.DEBUG if this.dialect.quiet and status < 500 else logging.INFO
     last = this.transcripts[-1] if this.transcripts else None
     audio_s = sum(transcript.duration for transcript in this.transcripts) if last else None
@@ -113,6 +126,8 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
         extra=fields(
             request_id=this.id,
             client=request.remote,
+            owner=caller.owner if caller and caller.key_id else None,
+            key_id=caller.key_id if caller else None,
             dialect=this.dialect.name,
             method=request.method,
             path=path,
@@ -126,4 +141,23 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
             device=last.device if last else None,
             warnings=",".join(warnings) or None,
         ),
+    )
+
+
+def _use(request: web.Request, this: Exchange, caller: Caller, status: int, wall_s: float) -> Use:
+    resource = request.match_info.route.resource
+    timings = [transcript.timings for transcript in this.transcripts]
+    return Use(
+        at=datetime.datetime.now(datetime.UTC),
+        owner=caller.owner,
+        key_id=caller.key_id,
+        endpoint=resource.canonical if resource else request.path,
+        method=request.method,
+        status=status,
+        latency_s=wall_s,
+        audio_s=sum(transcript.duration for transcript in this.transcripts),
+        wall_s=sum(max(0.0, each.total_s - each.queued_s) for each in timings),
+        device_s=sum(each.transcribe_s + each.diarize_s for each in timings),
+        tokens_in=this.tokens_input,
+        tokens_out=this.tokens_output,
     )

@@ -17,8 +17,10 @@ from aiohttp import (
 from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
+from whisperd.config.units import Size
 from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
-from whisperd.media.disk import QUICK_BYTES, finish, storing
+from whisperd.media.disk import QUICK_BYTES, Sink, finish, storing
+from whisperd.media.spool import Spool
 from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.keys import LIVE, SPOOL
 
@@ -45,6 +47,8 @@ class Upload:
     """The client's name for it, without directories; empty when it has none."""
     size: int
     """Bytes."""
+    digest: str | None = None
+    """SHA-256 of them, hexadecimal, where it is to be kept: then it is on the disk already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +82,19 @@ async def receive(
     files: Sequence[FileField],
     fields: Collection[Field[Any]],
     take_empty: bool = False,
+    spool: Spool | None = None,
+    limit: Size | None = None,
 ) -> AsyncIterator[Form]:
     """Read the form; its directory in the spool is gone when the context is left.
 
-    `files` are the parts that may carry recordings, all of them together as large as `limits.upload`; there
-    may be none. Values are kept of `fields`, and of others the names alone. `take_empty` leaves it to the
-    caller to tell of files without a byte. Raises MissingFile for a recording in the wrong place, EmptyFile,
-    TooLarge, UploadTimeout, RequestError for a malformed form.
+    `files` are the parts that may carry recordings, all of them together as large as `limits.upload`, or as
+    `limit` where that is less; there may be none. Values are kept of `fields`, and of others the names alone.
+    `take_empty` leaves it to the caller to tell of files without a byte. `spool`: where recordings arrive
+    that are to be kept, instead of the requests' own. Raises MissingFile for a recording in the wrong place,
+    EmptyFile, TooLarge, UploadTimeout, RequestError for a malformed form.
     """
     limits = request.app[LIVE].current.limits
+    most = limits.upload if limit is None else min(limit, limits.upload)
     names = tuple(file.name for file in files)
     if request.content_type != "multipart/form-data":
         raise MissingFile(
@@ -94,12 +102,14 @@ async def receive(
             f"this body is {request.content_type}",
             param=names[0],
         )
-    if (request.content_length or 0) > limits.upload + MAX_OTHER_BYTES:
-        raise _too_large(limits, names[0])
+    if (request.content_length or 0) > most + MAX_OTHER_BYTES:
+        raise _too_large(most, names[0])
     with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(request.app[SPOOL].directory())
+        directory = stack.enter_context((spool or request.app[SPOOL]).directory())
         try:
-            yield await _Reading(request, limits, files, fields, take_empty=take_empty).read(directory)
+            lasting = spool is not None
+            reading = _Reading(request, limits, most, files, fields, take_empty=take_empty, lasting=lasting)
+            yield await reading.read(directory)
         finally:
             if not _is_quick_to_remove(directory):
                 await finish(asyncio.to_thread(stack.close))
@@ -112,15 +122,19 @@ class _Reading:
         self,
         request: web.Request,
         limits: Limits,
+        most: Size,
         files: Sequence[FileField],
         fields: Collection[Field[Any]],
         *,
         take_empty: bool,
+        lasting: bool,
     ) -> None:
         self._request = request
         self._limits = limits
+        self._most = most
         self._many = {file.name: file.many for file in files}
         self._take_empty = take_empty
+        self._lasting = lasting
         self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
         self._uploads: list[Upload] = []
         self._other_bytes = 0
@@ -140,8 +154,9 @@ class _Reading:
                 self._check_file(name)
                 path = directory / str(len(self._uploads)) / "upload"
                 path.parent.mkdir()
-                size = await self._store(part, path, name)
-                self._uploads.append(Upload(name, path, PureWindowsPath(filename).name, size))
+                sink = await self._store(part, path, name)
+                filename = PureWindowsPath(filename).name
+                self._uploads.append(Upload(name, path, filename, sink.size, sink.digest))
             elif name in self._many:
                 raise MissingFile(
                     f"`{name}` came as text, without a file name; with curl, write -F {name}=@recording.wav",
@@ -160,17 +175,17 @@ class _Reading:
         if len(self._uploads) == MAX_FILES:
             raise RequestError(f"the form has more than {MAX_FILES} files", param=name)
 
-    async def _store(self, part: BodyPartReader, path: Path, name: str) -> int:
-        """Write a part to a file; returns its bytes."""
-        room = self._limits.upload - sum(upload.size for upload in self._uploads)
-        async with storing(path) as sink:
+    async def _store(self, part: BodyPartReader, path: Path, name: str) -> Sink:
+        """Write a part to a file."""
+        room = self._most - sum(upload.size for upload in self._uploads)
+        async with storing(path, lasting=self._lasting) as sink:
             while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
                 if sink.size + len(chunk) > room:
-                    raise _too_large(self._limits, name)
+                    raise _too_large(self._most, name)
                 await sink.write(chunk)
         if not (sink.size or self._take_empty):
             raise _empty(name)
-        return sink.size
+        return sink
 
     async def _values(self, part: BodyPartReader, name: str) -> list[str]:
         """The value of a plain field; nothing of one that nobody asks for."""
@@ -235,8 +250,8 @@ def _malformed() -> RequestError:
     return RequestError("the multipart form is malformed or cut off")
 
 
-def _too_large(limits: Limits, file: str) -> TooLarge:
-    return TooLarge(f"the file is larger than the limit of {limits.upload}", param=file)
+def _too_large(most: Size, file: str) -> TooLarge:
+    return TooLarge(f"the file is larger than the limit of {most}", param=file)
 
 
 def _too_many(name: str) -> RequestError:

@@ -7,11 +7,12 @@ from aiohttp import web
 from msgspec import Struct
 
 from whisperd.errors import UnknownRoute
-from whisperd.web.dialects.flask import DIALECT, has_gpu, json, owner
+from whisperd.web.bodies import json_reply
+from whisperd.web.dialects.flask import DIALECT, has_gpu, owner
 from whisperd.web.dialects.flask_gpu import GpuJson, VramJson, loaded, read_gpu, read_vram
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import text
-from whisperd.web.keys import DOWNLOADS, SERVICE
+from whisperd.web.keys import DOWNLOADS, GATE, SERVICE
 
 # ---- downloads -----------------------------------------------------------------------------------
 
@@ -61,7 +62,7 @@ class HealthJson(Struct, frozen=True, kw_only=True):
     gpu_supported: bool
     diagnostic_notes: list[str]
     uptime_seconds: float
-    requires_auth: Literal[False] = False
+    requires_auth: bool
     backends: BackendsJson = BackendsJson()
     diarization: DiarizationJson
 
@@ -78,13 +79,14 @@ async def healthz(request: web.Request) -> web.StreamResponse:
         gpu_supported=has_gpu(request),
         diagnostic_notes=[*notes, status.reason] if status.reason else notes,
         uptime_seconds=round(status.uptime_s, 3),
+        requires_auth=request.app[GATE].requires_key,
         diarization=DiarizationJson(
             local=status.worker("diarize") is not None,
             model_loaded=bool(loaded(status, "diarize")),
             vram=await read_vram(status),
         ),
     )
-    return json(body, 200 if status.ready else 503)
+    return json_reply(body, 200 if status.ready else 503)
 
 
 # ---- the GPU's memory --------------------------------------------------------------------------
@@ -110,14 +112,14 @@ class DiarizationUnloadedJson(Struct, frozen=True, kw_only=True):
 
 async def gpu_status(request: web.Request) -> web.StreamResponse:
     """Tell of the GPU's memory."""
-    return json(await read_gpu(request.app[SERVICE].status()))
+    return json_reply(await read_gpu(request.app[SERVICE].status()))
 
 
 async def unload_whisper(request: web.Request) -> web.StreamResponse:
     """End the workers of Whisper models that nobody needs now."""
     service = request.app[SERVICE]
     models = await service.unload("transcribe")
-    return json(
+    return json_reply(
         WhisperUnloadedJson(
             message=_unloaded(models),
             models_unloaded=len(models),
@@ -131,7 +133,9 @@ async def unload_diarization(request: web.Request) -> web.StreamResponse:
     """End the diarization worker, where nobody needs it now."""
     service = request.app[SERVICE]
     models = await service.unload("diarize")
-    return json(DiarizationUnloadedJson(message=_unloaded(models), vram=await read_vram(service.status())))
+    return json_reply(
+        DiarizationUnloadedJson(message=_unloaded(models), vram=await read_vram(service.status()))
+    )
 
 
 def _unloaded(models: list[str]) -> str:
@@ -156,6 +160,7 @@ def _post(path: str, handler: Any, summary: str, reply: type[Struct]) -> Endpoin
         path=path,
         handler=handler,
         dialect=DIALECT,
+        permission="admin",
         summary=summary,
         replies=(Reply(doc=doc, bodies=(reply,)),),
     )
@@ -175,8 +180,15 @@ ENDPOINTS: Final = (
         "The state of the service, as the Flask transcriber tells it",
         Reply(doc="A job could run", bodies=(HealthJson,)),
         Reply(doc="None could, and the notes say why", bodies=(HealthJson,), status=503),
+        permission=None,
     ),
-    _get("/gpu/status", gpu_status, "The GPU's memory", Reply(doc="What is in use", bodies=(GpuJson,))),
+    _get(
+        "/gpu/status",
+        gpu_status,
+        "The GPU's memory",
+        Reply(doc="What is in use", bodies=(GpuJson,)),
+        permission="any",
+    ),
     _post("/whisper/unload", unload_whisper, "Give the Whisper models' memory back", WhisperUnloadedJson),
     _post(
         "/diarization/unload", unload_diarization, "Give diarization's memory back", DiarizationUnloadedJson
