@@ -5,7 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-from . import health, jobs, latency, memory, speed, start
+from . import diarization, health, jobs, latency, memory, speed, start
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "start": start.measure,
     "health": health.measure,
     "speed": speed.measure,
+    "diarization": diarization.measure,
     "jobs": jobs.measure,
 }
 
