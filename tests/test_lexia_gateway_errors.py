@@ -1,6 +1,7 @@
 """Lexia's gateway, errors: each row of its table, in the envelopes that its clients read."""
 
 import io
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -143,6 +144,7 @@ async def test_a_webhook_that_nothing_can_be_sent_to(web: Web, url: str) -> None
         ("deadline", "9999-12-31T23:59:59-23:59"),
         ("metadata", "[1, 2]"),
         ("metadata", "{"),
+        ("metadata", '{"a":' + "[" * 5000 + "]" * 5000 + "}"),
     ],
 )
 async def test_a_field_that_is_wrong_is_named(web: Web, name: str, value: str) -> None:
@@ -167,6 +169,19 @@ async def test_json_that_is_wrong(web: Web, body: str) -> None:
     response = await web.client.post(TRANSCRIPTIONS, data=body, headers=headers)
     error = (await body_of(response, 422))["error"]
     assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "urlencoded"])
+async def test_no_body_has_room_for_more_than_a_form_has(web: Web, as_json: bool) -> None:
+    metadata = {"note": "x" * 16 * 1024}
+    if as_json:
+        request = web.client.post(TRANSCRIPTIONS, json={"audio_url": THERE, "metadata": metadata})
+    else:
+        fields = {"audio_url": THERE, "metadata": json.dumps(metadata)}
+        request = web.client.post(TRANSCRIPTIONS, data=fields)
+    error = await refused(await request, 422, "api_error", "file_too_large")
+    assert error["param"] == "metadata"
+    assert await look(web, JOBS) == []
 
 
 async def test_a_form_that_is_broken_off(web: Web) -> None:

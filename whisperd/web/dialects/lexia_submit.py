@@ -81,9 +81,9 @@ async def sent(
     MediaError for a file whose name says that it is no recording.
     """
     if body and request.content_type == "application/json":
-        yield Sent(_values(await read_json(request, body)), None)
+        yield Sent(_checked(_values(await read_json(request, body)), fields), None)
     elif body and request.content_type == "application/x-www-form-urlencoded":
-        yield Sent(await read_urlencoded(request), None)
+        yield Sent(_checked(await read_urlencoded(request), fields), None)
     else:
         async with contextlib.AsyncExitStack() as stack:
             with _measuring(request, limit):
@@ -169,6 +169,13 @@ def _values(body: Struct) -> Values:
             for name, value in given.items()
         }
     )
+
+
+def _checked(values: Values, fields: Sequence[Field[Any]]) -> Values:
+    """The values, none of them larger than in a form of several parts."""
+    for field in fields:
+        values.check_size(field)
+    return values
 
 
 @contextlib.contextmanager
