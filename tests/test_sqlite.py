@@ -235,6 +235,27 @@ def test_processes_that_make_a_database_at_once_make_one(path: Path) -> None:
 # ---- steps ---------------------------------------------------------------------------------------
 
 
+_ADDING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("INSERT INTO notes (text) VALUES ('theirs')")
+connection.close()
+"""
+
+
+async def test_another_process_that_closes_the_database_takes_nothing_from_this_one(path: Path) -> None:
+    def add() -> None:
+        subprocess.run([sys.executable, "-c", _ADDING, str(path)], check=True)
+
+    async with opened(path) as database:
+        await write(database, "ours")
+        await asyncio.to_thread(add)
+        await write(database, "ours too")
+        await asyncio.to_thread(add)
+        assert await database.read(texts) == ["ours", "theirs", "ours too", "theirs"]
+    assert texts_in(path) == ["ours", "theirs", "ours too", "theirs"]
+
+
 def test_a_transaction_is_done_as_a_whole_or_not_at_all(path: Path) -> None:
     with contextlib.closing(connect(path, SCHEMA)) as connection:
         with contextlib.suppress(KeyError), transaction(connection):

@@ -63,8 +63,7 @@ def connect(path: Path, schema: Schema) -> Connection:
     connection = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The log and its index get the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         _check(connection, path, schema)
         _set_up(connection, path)
@@ -216,6 +215,17 @@ async def _ended(future: Future[T]) -> T:
         if not future.cancel():
             await asyncio.wait([waiter])
         raise
+
+
+def _make(path: Path) -> None:
+    """Make an empty file where there is none: the log and its index will get its mode.
+
+    One that is there must not be opened: to close it again would take from all connections of this process
+    their locks (those of POSIX are a process's and not a descriptor's). Another process that closes it would
+    think itself the last one, and remove the log from under them.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _check(connection: Connection, path: Path, schema: Schema) -> None:
