@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from conftest import until
+from conftest import changed, until
 from fake_service import SPOKEN
 from working import OWNER, Office, office, utc_now
 
@@ -150,6 +150,7 @@ async def test_with_speakers_who_comes_after_the_end_gets_the_segments_that_name
 
 
 async def test_another_attempt_begins_anew(live: Live) -> None:
+    live.current = changed(live.current, "jobs", attempts=1000)
     async with office(live, first_pause_s=0) as it:
         it.service.late_error = EngineError("once")
         it.service.may_answer.clear()

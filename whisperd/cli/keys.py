@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `keys` and its own sub-commands; each sets `func`."""
     parser = subparsers.add_parser(
         "keys",
-        help="make, list, revoke, rotate and import the keys that callers send",
+        help="make, list, revoke, rotate and import keys",
         description="Make, list, revoke, rotate and import the keys that callers send. All of it is in\n"
         "force at once. As soon as there is a key, requests need one (access.require_key).",
         epilog=_EXAMPLES,

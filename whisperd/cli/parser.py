@@ -15,7 +15,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "reload": "have the running daemon read its configuration again",
     "doctor": "find out what keeps a job from running",
     "models": "list, pull, add, verify and remove models",
-    "keys": "make, list, revoke, rotate and import the keys that callers send",
+    "keys": "make, list, revoke, rotate and import keys",
     "usage": "show what was used, by key and day",
     "transcribe": "send recordings to the daemon, and print what is said in them",
 }

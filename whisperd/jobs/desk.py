@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisperd.config.live import Live
+from whisperd.errors import Unavailable
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.board import Board
 from whisperd.jobs.events import events
@@ -238,6 +239,8 @@ async def _every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await step()
+        except Unavailable as error:
+            logger.warning("%s; trying again in %g s", error.message, seconds)
         except Exception:
             logger.exception("trying again in %g s", seconds)
         await asyncio.sleep(seconds)
