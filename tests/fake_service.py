@@ -198,6 +198,8 @@ class FakeFetcher(Fetcher):
     def __init__(self, spool: Spool) -> None:
         self.error: Exception | None = None
         self.files: dict[str, bytes] = {}
+        self.may_come = asyncio.Event()
+        self.may_come.set()
         self._spool = spool
 
     @contextlib.asynccontextmanager
@@ -206,6 +208,7 @@ class FakeFetcher(Fetcher):
             raise self.error
         if url not in self.files:
             raise UrlNotFound("nothing is there")
+        await self.may_come.wait()
         with self._spool.directory() as directory:
             path = directory / "upload"
             path.write_bytes(self.files[url])

@@ -263,6 +263,40 @@ async def test_a_recording_is_fetched_once_for_all_attempts(live: Live) -> None:
     assert len(done.causes) == 1
 
 
+async def test_recordings_that_are_slow_to_come_keep_no_other_job_waiting(live: Live) -> None:
+    async with office(live, tended=False, running=1) as it:
+        it.fetcher.may_come.clear()
+        it.fetcher.files = {f"{URL}?{number}": bytes([number]) for number in range(9)}
+        slow = [await it.send_for(url, priority="high") for url in it.fetcher.files]
+        async with it.desk.tended():
+            await it.over(await it.hand_in(), "completed")
+            counts = await it.store.counts()
+            assert (counts["processing"], counts["pending"]) == (4, 5)
+            it.fetcher.may_come.set()
+            for job in slow:
+                assert (await it.over(job, "completed")).attempts == 1
+    assert it.service.most_running == 1
+
+
+async def test_a_recording_that_has_come_waits_for_its_turn(live: Live) -> None:
+    async with office(live, running=1) as it:
+        it.fetcher.may_come.clear()
+        it.fetcher.files[URL] = AUDIO
+        it.service.may_answer.clear()
+        fetched = await it.send_for(URL)
+        await it.when(fetched, lambda kept: kept.status == "processing")
+        await it.hand_in(b"first")
+        await until(lambda: len(it.service.requests) == 1)
+        urgent = await it.hand_in(b"urgent", priority="high")
+        it.fetcher.may_come.set()
+        waiting = await it.when(fetched, lambda kept: kept.source.digest)
+        assert (waiting.status, waiting.attempts) == ("queued", 0)
+        it.service.may_answer.set()
+        await it.over(urgent, "completed")
+        await it.over(fetched, "completed")
+    assert it.service.recordings == [b"first", b"urgent", AUDIO]
+
+
 @pytest.mark.parametrize("error", [UrlNotFound("nothing there"), UrlRefused("a private address")])
 async def test_a_url_that_leads_nowhere_fails_at_once(live: Live, error: WhisperdError) -> None:
     async with office(live) as it:

@@ -286,11 +286,24 @@ async def test_a_job_whose_recording_was_not_fetched_yet_is_pending_again(store:
     assert await store.claim(at=START)
     fetched = await store.fetched(job.id, 1, Source(url=url.url, digest=DIGEST, size=3))
     assert fetched
-    assert fetched.began == fetched.revision
+    assert (fetched.status, fetched.attempts) == ("queued", 0)
     assert await store.needed(DIGEST)
+    assert await store.claim(at=START)
     waiting = await store.retry(job.id, 1, failure(), due_at=START)
     assert waiting
     assert waiting.status == "queued"
+
+
+async def test_jobs_that_have_their_recordings_can_be_taken_alone(store: Store) -> None:
+    url = Source(url="https://example.org/a.mp3")
+    await store.retry((await running(store, source=url)).id, 1, failure(), due_at=after(1))
+    await store.add(new(source=url, status="pending"))
+    assert await store.claim(at=after(2), fetched=True) is None
+    assert (await store.next_due(), await store.next_due(fetched=True)) == (after(1), None)
+    there = await store.add(new())
+    claimed = await store.claim(at=after(2), fetched=True)
+    assert claimed
+    assert claimed.id == there.id
 
 
 async def test_a_completed_job_has_its_transcript(store: Store) -> None:
@@ -370,6 +383,7 @@ async def test_each_change_raises_the_revision(store: Store) -> None:
     seen = [job.revision]
     for step in (
         store.fetched(job.id, 1, Source(digest=DIGEST)),
+        store.claim(at=START),
         store.retry(job.id, 1, failure(), due_at=START),
         store.claim(at=START),
         store.complete(job.id, 2, TRANSCRIPT, at=START),
@@ -377,9 +391,9 @@ async def test_each_change_raises_the_revision(store: Store) -> None:
         changed = await step
         assert changed
         seen.append(changed.revision)
-    assert seen == [2, 3, 4, 5, 6]
+    assert seen == [2, 3, 4, 5, 6, 7]
     await store.forget_audio(job.id)
-    assert (await store.get(job.id, "ann")).revision == 7
+    assert (await store.get(job.id, "ann")).revision == 8
 
 
 # ---- webhooks ------------------------------------------------------------------------------------

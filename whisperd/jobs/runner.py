@@ -1,4 +1,7 @@
-"""Which jobs are worked on: the next ones that are due, as many at once as the engine has use for."""
+"""Which jobs are worked on: the next ones that are due, as many at once as the engine has use for.
+
+Those whose recordings are being fetched are not among these: a slow server keeps none waiting but its own.
+"""
 
 import asyncio
 import contextlib
@@ -18,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S: Final = 30.0
 """The queue is looked at so often even if nobody says that there is something new."""
+_FETCHING: Final = 4
+"""Recordings that are fetched at once, at most."""
 _PAUSE_S: Final = 10.0
 """After a failure of the store."""
 
@@ -40,6 +45,8 @@ class Runner:
         self._now = now
         self._pause_s = pause_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._fetching: set[str] = set()
+        """The jobs among them whose recordings are being fetched."""
         self._claiming = asyncio.Lock()
         self._woken = asyncio.Event()
 
@@ -61,7 +68,7 @@ class Runner:
             while True:
                 self._woken.clear()
                 try:
-                    while len(self._tasks) < self._running and await self._take():
+                    while self._has_room() and await self._take():
                         pass
                     wait_s = await self._idle_s()
                 except Unavailable as error:
@@ -94,12 +101,24 @@ class Runner:
 
     # ---- taking ----------------------------------------------------------------------------------
 
+    def _has_room(self) -> bool:
+        """Whether the engine has use for another job."""
+        return len(self._tasks) - len(self._fetching) < self._running
+
+    def _fetches_all(self) -> bool:
+        """Whether no further recording can be fetched now."""
+        return len(self._fetching) >= _FETCHING
+
     async def _take(self) -> bool:
         """Begin with the next job; False when there is none that is due."""
         async with self._claiming:
-            job = await self._store.claim(at=self._now())
+            job = await self._store.claim(at=self._now(), fetched=self._fetches_all())
             if job is None:
                 return False
+            if job.source.digest is None:
+                self._fetching.add(job.id)
+            else:
+                self._fetching.discard(job.id)
             task = asyncio.create_task(self._workshop.work(job))
             self._tasks[job.id] = task
         task.add_done_callback(lambda task: self._done(job, task))
@@ -107,13 +126,16 @@ class Runner:
 
     async def _idle_s(self) -> float:
         """How long there is nothing to do if nobody says so."""
-        if len(self._tasks) >= self._running or (due := await self._store.next_due()) is None:
+        if not self._has_room():
+            return _LOOK_S
+        if (due := await self._store.next_due(fetched=self._fetches_all())) is None:
             return _LOOK_S
         return min(_LOOK_S, max(0.0, (due - self._now()).total_seconds()))
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
         if self._tasks.get(job.id) is task:  # not yet the next attempt's
             del self._tasks[job.id]
+            self._fetching.discard(job.id)
         if not task.cancelled() and (error := task.exception()):
             logger.error(
                 "can't note what came of a job; it is taken up again after a restart",

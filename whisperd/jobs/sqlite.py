@@ -125,9 +125,10 @@ class SqliteStore(Store):
 
         return await self._database.write(step)
 
-    async def claim(self, *, at: datetime.datetime) -> Job | None:
+    async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
+        due = f"{_waits(fetched)} AND coalesce(due_at, 0) <= ? ORDER BY turn, created_at, seq LIMIT 1"
+
         def step(db: Connection) -> Job | None:
-            due = "turn IS NOT NULL AND coalesce(due_at, 0) <= ? ORDER BY turn, created_at, seq LIMIT 1"
             job = next(rows.jobs(db, due, rows.micros(at)), None)
             return job and rows.change(
                 db,
@@ -141,8 +142,8 @@ class SqliteStore(Store):
 
         return await self._database.write(step)
 
-    async def next_due(self) -> datetime.datetime | None:
-        query = "SELECT min(due_at) FROM jobs WHERE turn IS NOT NULL"
+    async def next_due(self, *, fetched: bool = False) -> datetime.datetime | None:
+        query = f"SELECT min(due_at) FROM jobs WHERE {_waits(fetched)}"  # noqa: S608 - our own words
         return rows.moment(await self._database.read(lambda db: rows.scalar(db, query)))
 
     async def overdue(self, *, at: datetime.datetime) -> Sequence[Job]:
@@ -151,7 +152,7 @@ class SqliteStore(Store):
 
     async def fetched(self, job_id: str, attempt: int, source: Source) -> Job | None:
         def step(db: Connection, job: Job) -> Job:
-            return rows.change(db, job, source=source, began=job.revision + 1)
+            return rows.change(db, job, source=source, status="queued", attempts=job.attempts - 1)
 
         return await self._go_on(job_id, attempt, step)
 
@@ -266,6 +267,11 @@ class SqliteStore(Store):
 
 
 # ---- steps of a job ------------------------------------------------------------------------------
+
+
+def _waits(fetched: bool) -> str:
+    """The condition that a job waits for its turn; `fetched`: with its recording."""
+    return "turn IS NOT NULL AND digest IS NOT NULL" if fetched else "turn IS NOT NULL"
 
 
 def _waiting(job: Job) -> JobStatus:

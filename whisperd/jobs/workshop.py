@@ -1,4 +1,4 @@
-"""One attempt at a job: its recording fetched and laid out, the engine asked, and what came of it noted.
+"""One attempt at a job: its recording fetched, or laid out and the engine asked; and what came of it noted.
 
 Whatever happens between two steps, the store knows how far the job has come; a step of an attempt that it has
 gone on without does nothing.
@@ -75,7 +75,9 @@ class Workshop:
         self._first_pause_s = first_pause_s
 
     async def work(self, job: Job) -> None:
-        """Work on a job that was taken. When cancelled, the job goes back to the queue."""
+        """Work on a job that was taken: fetch its recording, with which it goes back to the queue, or have it
+        transcribed. When cancelled, the job goes back to the queue.
+        """
         self._board.note(job.id)
         try:
             with self._board.attempt(job) as hearing:
@@ -105,6 +107,8 @@ class Workshop:
     async def _try(self, job: Job, hearing: Hearing) -> None:
         try:
             with needing_room():
+                if job.source.digest is None:
+                    return await self._fetch(job, hearing)
                 transcript = await self._answer(job, hearing)
         except DeadlineExceeded:
             await self._failed(job, late())
@@ -117,25 +121,20 @@ class Workshop:
             await self._complete(job, transcript)
 
     async def _answer(self, job: Job, hearing: Hearing) -> Transcript:
-        if job.source.digest is None:
-            hearing.fetching()
-            job = await self._fetch(job)
         hearing.begin(job)
         async with self._laid_out(job) as audio:
             return await self._service.process(self._request(job, audio), hearing)
 
-    async def _fetch(self, job: Job) -> Job:
-        """Fetch the recording and keep it, so that another attempt need not."""
+    async def _fetch(self, job: Job, hearing: Hearing) -> None:
+        """Fetch the recording and keep it, so that no other attempt need."""
+        hearing.fetching()
         if job.source.url is None:
             raise MediaError("the recording is no longer kept")
         await self._retention.make_room()
         async with self._fetcher.recording(job.source.url) as path, self._recordings.keep(path) as digest:
             source = replace(job.source, digest=digest, size=path.stat().st_size)
-            fetched = await self._noted(lambda: self._store.fetched(job.id, job.attempts, source))
-        if fetched is None:
-            raise asyncio.CancelledError  # it has ended: whoever ended it is about to stop us
+            await self._noted(lambda: self._store.fetched(job.id, job.attempts, source))
         self._board.note(job.id)
-        return fetched
 
     @contextlib.asynccontextmanager
     async def _laid_out(self, job: Job) -> AsyncIterator[Path]:
