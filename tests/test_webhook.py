@@ -5,7 +5,8 @@ import contextlib
 import datetime
 import errno
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -103,6 +104,16 @@ class Post:
         self.clock.later += max(0 * SECONDS, delivery.due_at - self.clock())
         self.courier.poke()
         return delivery.due_at - delivery.attempts[-1].at
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine's clock is set to a zone that is not UTC."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
@@ -320,6 +331,17 @@ async def test_a_receiver_may_say_when_to_ask_again(post: Post, receiver: Receiv
     receiver.statuses = [503]
     date = (post.clock() + 1000 * SECONDS).strftime("%a, %d %b %Y %H:%M:%S GMT")
     receiver.headers = {"Retry-After": date if as_a_date else "1000"}
+    job_id = await post.owe(receiver.url)
+    async with post.tended():
+        await post.attempts(job_id, 1)
+        assert 990 < (await post.to_the_next(job_id)).total_seconds() < 1030
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_date_without_a_zone_is_of_utc(post: Post, receiver: Receiver) -> None:
+    receiver.statuses = [503]
+    date = (post.clock() + 1000 * SECONDS).strftime("%a, %d %b %Y %H:%M:%S -0000")
+    receiver.headers = {"Retry-After": date}
     job_id = await post.owe(receiver.url)
     async with post.tended():
         await post.attempts(job_id, 1)

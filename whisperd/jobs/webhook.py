@@ -202,7 +202,8 @@ def _moment(retry_after: str | None, now: datetime.datetime) -> datetime.datetim
         if retry_after.isascii() and retry_after.isdigit():
             return now + datetime.timedelta(seconds=int(retry_after))
         date: datetime.datetime = email.utils.parsedate_to_datetime(retry_after)
-        return date.astimezone(datetime.UTC)
+        # One that names no zone is of UTC, not of where this machine is.
+        return date.astimezone(datetime.UTC) if date.tzinfo else date.replace(tzinfo=datetime.UTC)
     except (ValueError, OverflowError):
         return None
 
