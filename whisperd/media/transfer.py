@@ -22,7 +22,6 @@ from aiohttp import (
     DummyCookieJar,
     ServerDisconnectedError,
     TCPConnector,
-    ThreadedResolver,
 )
 from aiohttp.abc import AbstractResolver
 from yarl import URL
@@ -41,6 +40,7 @@ from whisperd.errors import (
 )
 from whisperd.media.disk import storing
 from whisperd.media.guard import Guard
+from whisperd.media.resolver import Resolver
 from whisperd.media.urls import parse, shown
 
 MAX_REDIRECTS: Final = 20
@@ -69,7 +69,7 @@ class Transfers:
     A URL's user and password are sent to the URL's own host, and not to one that it redirects to.
     """
 
-    def __init__(self, live: Live, resolver: Callable[[], AbstractResolver] = ThreadedResolver) -> None:
+    def __init__(self, live: Live, resolver: Callable[[], AbstractResolver] = Resolver) -> None:
         self._live = live
         self._make_resolver = resolver
         self._opened: tuple[ClientSession, Guard] | None = None
