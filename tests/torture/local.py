@@ -106,7 +106,12 @@ class LocalVictim:
         self.start()
 
     async def _stop(self) -> None:
-        if self._daemon.process.poll() is None and (status := await self._end(signal.SIGTERM)):
+        if self._daemon.process.poll() is not None:
+            return
+        status = await self._end(signal.SIGTERM)
+        # Until it takes signals itself there is nothing to leave undone; systemd takes both for a stop.
+        starting = "READY=1" not in self._daemon.notifications
+        if status and not (starting and status == -signal.SIGTERM):
             raise AssertionError(f"a stop ended with {status}; log:\n{self._daemon.log()[-5000:]}")
 
     async def _end(self, number: signal.Signals) -> int:
