@@ -120,6 +120,6 @@ def _use(job: Job, transcript: Transcript | None) -> Use:
         status=error.status if error else 200,
         latency_s=(ended - job.created_at).total_seconds(),
         audio_s=transcript.duration if transcript else 0.0,
-        wall_s=max(0.0, timings.total_s - timings.queued_s) if timings else 0.0,
-        device_s=timings.transcribe_s + timings.diarize_s if timings else 0.0,
+        wall_s=timings.wall_s if timings else 0.0,
+        device_s=timings.device_s if timings else 0.0,
     )

@@ -152,29 +152,11 @@ class Workshop:
                 await finish(asyncio.to_thread(stack.close))
 
     def _request(self, job: Job, audio: Path) -> Request:
-        work = job.work
         left_s: float = self._live.current.jobs.deadline
         if job.deadline:
             left_s = max(0.0, (job.deadline - self._now()).total_seconds())
-        return Request(
-            audio=audio,
-            text=work.text,
-            task=work.task,
-            language=work.language,
-            languages=work.languages,
-            detection=work.detection,
-            words=work.words,
-            speakers=work.speakers,
-            hints=work.hints,
-            model=work.model,
-            prompt=work.prompt,
-            hotwords=work.hotwords,
-            temperature=work.temperature,
-            beam_size=work.beam_size,
-            priority=job.priority,
-            deadline_s=left_s,
-            patient=True,
-        )
+        request = job.work.request(audio)
+        return replace(request, priority=job.priority, deadline_s=left_s, patient=True)
 
     # ---- what came of it -------------------------------------------------------------------------
 

@@ -158,7 +158,7 @@ def found(job: Job, transcript: Transcript) -> Found:
             num_segments=len(segments),
             num_overlaps=len(both),
             overlap_duration=sum(overlap.duration for overlap in both),
-            processing_time=ms(transcript.timings.total_s - transcript.timings.queued_s),
+            processing_time=ms(transcript.timings.wall_s),
         ),
         rttm=rttm(job, segments),
         overlaps=both,

@@ -20,7 +20,7 @@ from whisperd.jobs.model import Job, Source
 from whisperd.jobs.webhook import check_webhook_url
 from whisperd.media import urls
 from whisperd.media.spool import Spool
-from whisperd.transcript.model import Notice, Priority, Request, Transcript
+from whisperd.transcript.model import Notice, Priority, Transcript
 from whisperd.web.bodies import read_json, read_urlencoded
 from whisperd.web.dialects.lexia_fields import (
     AUDIO,
@@ -112,7 +112,7 @@ async def hand_in(request: web.Request, sent: Sent, asked: Asked) -> Job:
         )
     if webhook_url := values.one(WEBHOOK_URL):
         check_webhook_url(webhook_url)
-    request.app[SERVICE].check(_request(asked, Path()))
+    request.app[SERVICE].check(asked.work.request(Path()))
     now = datetime.datetime.now(datetime.UTC)
     caller = request[CALLER]
     key, source = _idempotency_key(request), _source(upload, url)
@@ -142,7 +142,7 @@ async def answered(request: web.Request, sent: Sent, asked: Asked) -> tuple[Tran
     Raises MissingFile, and what the service raises.
     """
     upload, began = sent.recording(), datetime.datetime.now(datetime.UTC)
-    transcript = await process(request, _request(asked, upload.path))
+    transcript = await process(request, asked.work.request(upload.path))
     job = Job(
         id=str(uuid.uuid4()),
         type=asked.type,
@@ -209,10 +209,6 @@ def _check_audio_url(url: str) -> None:
         urls.parse(url)
     except (ParameterError, UrlRefused) as error:
         raise ParameterError(error.message, param=AUDIO_URL.name) from error
-
-
-def _request(asked: Asked, audio: Path) -> Request:
-    return Request(audio=audio, **structs.asdict(asked.work))
 
 
 def _source(upload: Upload | None, url: str | None) -> Source:
