@@ -12,7 +12,7 @@ from pathlib import Path
 from random import randbytes
 from typing import Final
 
-from running import STATE, Daemon
+from running import Daemon
 from torture.local import local_victim
 from torture.round import torture
 
@@ -51,9 +51,7 @@ def _fresh(directory: Path) -> Path:
 
 
 def _daemon(directory: Path) -> Daemon:
-    (directory / "models").symlink_to(STATE / "models")
-    settings = {"WHISPERD_PATHS__STATE": str(directory), "WHISPERD_DIARIZE__ENABLED": "false"}
-    return Daemon(directory, settings)
+    return Daemon(directory, {"WHISPERD_DIARIZE__ENABLED": "false"})
 
 
 # ---- promises ------------------------------------------------------------------------------------
@@ -113,7 +111,7 @@ def _noise() -> Form:
 
 def _lists(directory: Path) -> Iterator[Figure]:
     began = time.perf_counter()
-    asyncio.run(_fill(directory / "jobs"))
+    asyncio.run(_fill(directory / "var" / "jobs"))
     yield Figure(f"storing and finishing {FINISHED} jobs", time.perf_counter() - began, "s")
     with _daemon(directory) as daemon:
         for name, query, goal in (
