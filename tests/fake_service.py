@@ -13,6 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
 from whisperd.errors import UnknownModel, UrlNotFound
+from whisperd.jobs.audio import Recordings
+from whisperd.jobs.desk import Desk
+from whisperd.jobs.sqlite import open_store
+from whisperd.llm import LanguageModels
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
@@ -112,10 +116,13 @@ class FakeService(Service):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
-        self._fail()
+    def check(self, request: Request) -> None:
         if request.model not in (None, *self.models()):
             raise UnknownModel(f"no model {request.model!r} here", param="model")
+
+    async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
+        self._fail()
+        self.check(request)
         self.requests.append(request)
         self.recordings.append(request.audio.read_bytes())
         self.voices += [known.audio.read_bytes() for known in request.known_speakers]
@@ -191,6 +198,8 @@ class FakeFetcher(Fetcher):
     def __init__(self, spool: Spool) -> None:
         self.error: Exception | None = None
         self.files: dict[str, bytes] = {}
+        self.may_come = asyncio.Event()
+        self.may_come.set()
         self._spool = spool
 
     @contextlib.asynccontextmanager
@@ -199,6 +208,7 @@ class FakeFetcher(Fetcher):
             raise self.error
         if url not in self.files:
             raise UrlNotFound("nothing is there")
+        await self.may_come.wait()
         with self._spool.directory() as directory:
             path = directory / "upload"
             path.write_bytes(self.files[url])
@@ -223,6 +233,7 @@ class Web:
     spool: Path
     live: Live
     gate: Gate
+    desk: Desk
 
     @property
     def url(self) -> str:
@@ -240,11 +251,46 @@ async def serving(live: Live) -> AsyncIterator[Web]:
     spool.sweep()
     fetcher = FakeFetcher(spool)
     gate = Gate(live)
-    app = create_app(live, service, spool, Metrics(service.status), fetcher=fetcher, gate=gate)
-    server = TestServer(app)  # cancels handlers, as the daemon's runner does
-    await server.start_server(access_log=None)
-    async with TestClient(server) as client:
-        yield Web(client, service, fetcher, spool.root, live, gate)
+    metrics = Metrics(service.status)
+    async with waiting_for_jobs(live, service, spool, fetcher) as desk:
+        app = create_app(
+            live,
+            service,
+            spool,
+            metrics,
+            fetcher=fetcher,
+            gate=gate,
+            desk=desk,
+            models=LanguageModels(live),
+        )
+        server = TestServer(app)  # cancels handlers, as the daemon's runner does
+        await server.start_server(access_log=None)
+        async with TestClient(server) as client:
+            yield Web(client, service, fetcher, spool.root, live, gate, desk)
+
+
+@contextlib.asynccontextmanager
+async def waiting_for_jobs(
+    live: Live, service: Service, spool: Spool, fetcher: Fetcher
+) -> AsyncIterator[Desk]:
+    """The desk as the daemon has it, with a store of its own."""
+    directory = live.current.paths.state / "jobs"
+    store = await open_store(directory)
+    try:
+        desk = Desk(
+            live,
+            store,
+            Recordings(directory, needed=store.needed),
+            spool=spool,
+            fetcher=fetcher,
+            service=service,
+            running=2,
+            ended=lambda *_: None,
+        )
+        async with desk.tended():
+            yield desk
+    finally:
+        await store.close()
 
 
 def form(carrier: str = "file", /, **fields: str | list[str]) -> FormData:

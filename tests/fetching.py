@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver
 from conftest import changed
 
@@ -16,6 +15,7 @@ from whisperd.config.live import Live
 from whisperd.config.schema import Config
 from whisperd.errors import WhisperdError
 from whisperd.media.fetch import Fetcher
+from whisperd.media.resolver import Resolver
 from whisperd.media.spool import Spool
 
 Error = TypeVar("Error", bound=WhisperdError)
@@ -34,7 +34,7 @@ async def fetching(config: Config, resolver: AbstractResolver | None = None) -> 
     """A fetcher with a spool of its own, which must be empty in the end."""
     spool = Spool(config.paths.spool)
     spool.sweep()
-    fetcher = Fetcher(Live(config), spool, resolver=(lambda: resolver) if resolver else ThreadedResolver)
+    fetcher = Fetcher(Live(config), spool, resolver=(lambda: resolver) if resolver else Resolver)
     try:
         yield fetcher
     finally:

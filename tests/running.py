@@ -46,9 +46,14 @@ class Daemon:
         self.config = directory / "whisperd.toml"
         if config is not None:
             self.config.write_text(config, encoding="utf-8")
+        state = directory / "var"
+        state.mkdir(exist_ok=True)
+        for shared in ("models", "cache"):
+            if not (state / shared).is_symlink():
+                (state / shared).symlink_to(STATE / shared)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("WHISPERD_")},
-            "WHISPERD_PATHS__STATE": str(STATE),
+            "WHISPERD_PATHS__STATE": str(state),
             "WHISPERD_PATHS__SPOOL": str(directory / "spool"),
             "WHISPERD_PATHS__RUN": str(directory / "run"),
             "WHISPERD_SERVER__LISTEN": f"127.0.0.1:{self.port}",

@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 from av.audio.stream import AudioStream
 from recordings import conversation, tone
-from running import STATE, Daemon, models_installed
+from running import Daemon, models_installed
 from weights import weights
 
 from whisperd.models.store import MANIFEST
@@ -238,7 +238,7 @@ def test_lexias_line_with_a_language(machine: Machine) -> None:
 def test_lexias_line_where_flask_is_off(files: tuple[Path, str], tmp_path: Path) -> None:
     models_installed("tiny.en")
     settings = {"WHISPERD_API__DIALECTS": "lexia", "WHISPERD_DIARIZE__ENABLED": "false"}
-    with Daemon(tmp_path, settings | {"WHISPERD_PATHS__STATE": str(STATE)}) as daemon:
+    with Daemon(tmp_path, settings) as daemon:
         body = Machine(daemon, *files).type(LEXIA)
     assert "Diane" in body["text"]
     assert body["language_confidence"] > 0

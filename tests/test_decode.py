@@ -9,7 +9,7 @@ from recordings import encoded, tone
 
 from whisperd.engine import Cancelled
 from whisperd.engine.decode import Decoder
-from whisperd.errors import MediaError, TooLong
+from whisperd.errors import MediaError, TooLong, Unavailable
 from whisperd.protocol import Decoded, DecodeJob, DecodeSetup
 
 DECODER = Decoder(DecodeSetup(concurrency=1, max_duration_s=60))
@@ -195,3 +195,9 @@ def test_a_wav_file_that_was_written_to_a_pipe_is_not_called_cut_off(tmp_path: P
     if size:
         decoded, _ = decode(path)
         assert not decoded.truncated
+
+
+def test_a_full_disk_is_not_the_recordings_fault(tmp_path: Path) -> None:
+    source = tone(tmp_path / "a.wav")
+    with pytest.raises(Unavailable, match="no room"):
+        DECODER.run(DecodeJob(str(source), "/dev/full"), lambda *_: None, lambda: False)

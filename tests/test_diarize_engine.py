@@ -223,18 +223,18 @@ class Failing:
 def test_when_memory_is_short_it_tries_once_more_with_less(
     diarizer: Diarizer,
     tmp_path: Path,
-    excerpt: Diarization,
+    heard: Diarization,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
     failing = Failing(monkeypatch, 1, error)
-    assert run(diarizer, tmp_path, speech()[EXCERPT]) == excerpt
+    assert run(diarizer, tmp_path, speech()) == heard
     first, *others = failing.frames
     assert max(others) <= first // 2
     failing.frames.clear()
     monkeypatch.undo()
     again = Failing(monkeypatch, 0, error)
-    run(diarizer, tmp_path, speech()[EXCERPT])
+    run(diarizer, tmp_path, speech())
     assert max(again.frames) == first, "the next recording gets the whole batch again"
 
 

@@ -4,7 +4,6 @@ import ipaddress
 import socket
 
 import pytest
-from aiohttp import ThreadedResolver
 from conftest import changed
 from fake_resolver import FakeResolver
 from yarl import URL
@@ -13,6 +12,7 @@ from whisperd.config.live import Live
 from whisperd.config.schema import Config
 from whisperd.errors import UrlRefused
 from whisperd.media.guard import Guard, is_public
+from whisperd.media.resolver import Resolver
 
 PUBLIC = [
     "8.8.8.8",
@@ -220,13 +220,13 @@ async def test_what_only_the_system_reads_as_an_address_is_checked_as_it_reads_i
     config: Config, host: str
 ) -> None:
     with pytest.raises(UrlRefused):
-        await Guard(Live(config), ThreadedResolver()).resolve(host, 80)
+        await Guard(Live(config), Resolver()).resolve(host, 80)
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b"])
 async def test_a_name_that_can_not_be_one_is_not_found(config: Config, host: str) -> None:
     with pytest.raises(socket.gaierror):
-        await Guard(Live(config), ThreadedResolver()).resolve(host, 80)
+        await Guard(Live(config), Resolver()).resolve(host, 80)
 
 
 async def test_a_name_without_an_address_is_not_found(config: Config) -> None:

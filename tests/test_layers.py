@@ -14,7 +14,7 @@ ROOT = Path(whisperd.__file__).parent
 # A room may import from rooms below its own line, and from its neighbours on it.
 LAYERS = (
     ("__main__", "cli", "doctor"),
-    ("daemon",),
+    ("daemon", "assembly"),
     ("web", "metrics"),
     ("jobs",),
     ("plan",),
@@ -27,14 +27,15 @@ LAYERS = (
     ("status",),
     ("protocol", "config"),
     ("transcript",),
-    ("errors", "journal", "notify", "tasks", "sqlite"),
+    ("errors", "journal", "notify", "owner", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {
     "av", "ctranslate2", "faster_whisper", "huggingface_hub", "numpy", "onnxruntime", "pyannote",
     "sentencepiece", "tokenizers", "torch", "torchaudio",
 }  # fmt: skip
-AIOHTTP_ROOMS = {"web", "daemon", "cli", "media", "llm"}
+SQLITE_ROOMS = {"whisperd.sqlite", "whisperd.jobs.sqlite", "whisperd.jobs.schema", "whisperd.jobs.rows"}
+AIOHTTP_ROOMS = {"web", "daemon", "assembly", "cli", "media", "llm"}
 
 
 def modules() -> list[str]:
@@ -89,6 +90,20 @@ def test_imports_only_go_down(module: str) -> None:
 def test_only_rooms_that_speak_http_know_aiohttp(module: str) -> None:
     knows = any(name.split(".")[0] == "aiohttp" for name in imports(module))
     assert not knows or room(module) in AIOHTTP_ROOMS
+
+
+@pytest.mark.parametrize("module", modules())
+def test_only_what_stands_behind_a_door_knows_sqlite(module: str) -> None:
+    """`jobs.store.Store` is one such door; keys and usage, which no other machine shares, have their own."""
+    known = {name for name in imports(module) if name.split(".")[0] == "sqlite3" or room(name) == "sqlite"}
+    assert not known or module in SQLITE_ROOMS or room(module) in {"access", "cli"}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_only_the_assembly_knows_which_store_jobs_have(module: str) -> None:
+    behind = {"whisperd.jobs.sqlite", "whisperd.jobs.schema", "whisperd.jobs.rows"}
+    known = {name for name in imports(module) if any(name.startswith(other) for other in behind)}
+    assert not known or module in {"whisperd.assembly", "whisperd.jobs.sqlite"}
 
 
 def test_the_daemon_loads_no_machine_learning() -> None:

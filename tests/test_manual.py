@@ -72,7 +72,9 @@ def test_each_exit_status_is_explained(status: int) -> None:
     assert re.search(rf"(?m)^{status}$", text().partition("EXIT STATUS")[2])
 
 
-@pytest.mark.parametrize("variable", [*OLDER_VARIABLES, "WHISPERD_SERVER", "WHISPERD_ SECTION __ KEY"])
+@pytest.mark.parametrize(
+    "variable", [*OLDER_VARIABLES, "WHISPERD_SERVER", "WHISPERD_KEY", "WHISPERD_ SECTION __ KEY"]
+)
 def test_each_variable_is_named(variable: str) -> None:
     assert variable in text().partition("ENVIRONMENT")[2]
 

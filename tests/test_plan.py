@@ -51,8 +51,13 @@ def test_a_cpu_gets_a_model_and_an_arithmetic_that_suit_it(by_hand: Config) -> N
     assert isinstance(transcribe, TranscribeSetup)
     assert isinstance(diarize, DiarizeSetup)
     assert (transcribe.device, transcribe.compute_type) == ("cpu", "int8")
+<<<<<<< HEAD
     assert (transcribe.concurrency, transcribe.threads) == (32, 1)
     assert (transcribe.batches, transcribe.batch_size) == (8, 4)
+=======
+    assert (transcribe.concurrency, transcribe.threads) == (8, 1)
+    assert diarize.threads == 8
+>>>>>>> main
     assert made.serving.device == "cpu"
     assert [note.code for note in made.serving.notes] == ["cpu_only"]
 
@@ -64,7 +69,7 @@ def test_a_gpu_is_used_by_both_engines(by_hand: Config) -> None:
     assert isinstance(diarize, DiarizeSetup)
     assert (made.serving.device, transcribe.compute_type) == ("cuda:0", "float16")
     assert (transcribe.device, transcribe.device_index) == ("cuda", 0)
-    assert (diarize.device, diarize.device_index) == ("cuda", 0)
+    assert (diarize.device, diarize.device_index, diarize.threads) == ("cuda", 0, 1)
     assert made.serving.device_name == "NVIDIA H200"
     assert made.serving.notes == ()
     assert made.workers[1].slots == 32
@@ -81,6 +86,22 @@ def test_each_worker_takes_as_many_jobs_as_it_has_threads_for(by_hand: Config) -
     assert isinstance(worker.setup, TranscribeSetup)
     assert (worker.setup.batches, worker.setup.batch_size) == (5, 6)
     assert worker.environment["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(("threads", "cores", "expected"), [("auto", 2, 2), ("auto", 64, 8), (3, 2, 3)])
+def test_a_diarization_has_threads_for_the_cores_or_as_many_as_were_asked_for(
+    by_hand: Config, threads: str | int, cores: int, expected: int
+) -> None:
+    config = changed(by_hand, "diarize", threads=threads)
+    worker = plan(config, {"PATH": "/usr/bin"}, NO_GPU, cores=cores).workers[2]
+    assert isinstance(worker.setup, DiarizeSetup)
+    assert worker.setup.threads == expected
+
+
+def test_large_blocks_of_a_diarization_go_back_to_the_system(by_hand: Config) -> None:
+    made = planned(by_hand)
+    assert int(made.workers[2].environment["MALLOC_MMAP_THRESHOLD_"]) < 8 * 2**20
+    assert "MALLOC_MMAP_THRESHOLD_" not in made.workers[1].environment
 
 
 def test_the_model_that_auto_means_is_named_when_it_is_missing(config: Config) -> None:

@@ -32,6 +32,8 @@ def test_requests_made_from_the_description_get_the_answers_that_it_describes(tm
             "examples,coverage,fuzzing",
             "--max-examples",
             "15",
+            "--request-timeout",
+            "100",  # a job that tells of its attempts does so for half a minute
             "--seed",
             "1",
             "--no-color",

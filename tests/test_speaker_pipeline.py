@@ -1,16 +1,12 @@
 """What our pipeline does in another way than pyannote's, against pyannote's."""
 
-import pickle
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from pyannote.core import SlidingWindow, SlidingWindowFeature
 from untrained import untrained
-from weights import weights
 
 from whisperd.engine import speaker_pipeline
 from whisperd.engine.embedding import SpeakerEmbedding
@@ -114,32 +110,3 @@ def test_a_long_recording_is_clustered_by_a_part_of_its_embeddings(monkeypatch: 
     assert seen == [14 * SPEAKERS]  # every third chunk
     assert len({*first}) == 1, "an embedding that was left out joins its speaker's cluster all the same"
     assert {*second} == {*third} != {*first}
-
-
-@pytest.mark.engine
-def test_the_segmentation_is_the_one_that_pyannote_would_load() -> None:
-    from pyannote.audio import Model
-
-    path = weights("diarization") / "segmentation" / "pytorch_model.bin"
-    waveform = torch.randn(1, 1, 160_000, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        ours = speaker_pipeline.load_segmentation(path)(waveform)
-        theirs = Model.from_pretrained(path).eval()(waveform)
-    assert torch.equal(ours, theirs)
-
-
-class Trap:
-    """Something that runs code when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (print, ("sprung",))
-
-
-def test_a_checkpoint_that_would_run_code_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "pytorch_model.bin"
-    torch.save({"state_dict": {}, "hyper_parameters": Trap()}, path)
-    with pytest.raises(pickle.UnpicklingError):
-        speaker_pipeline.load_segmentation(path)
-    assert "sprung" not in capsys.readouterr().out

@@ -1,10 +1,14 @@
 """The spool: nothing stays."""
 
+import errno
+import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from whisperd.errors import Unavailable
 from whisperd.media.spool import Spool
 
 
@@ -22,6 +26,15 @@ def test_a_failure_leaves_nothing_either(tmp_path: Path) -> None:
     with pytest.raises(KeyError), spool.directory():
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mkdir(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(Unavailable), Spool(tmp_path).directory():
+        pytest.fail("there was room")
 
 
 def test_a_sweep_counts_and_removes_what_a_crash_left(tmp_path: Path) -> None:

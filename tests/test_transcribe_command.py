@@ -28,12 +28,15 @@ class Endpoint:
     def __init__(self) -> None:
         self.forms: list[Form] = []
         self.files: list[tuple[str, bytes]] = []
+        self.keys: list[str | None] = []
+        """The headers that said who it was."""
         self.replies: list[web.Response] = []
         """What it answers, in order; then a line that names the file."""
 
     async def handle(self, request: web.Request) -> web.Response:
         form: Form = []
         name = ""
+        self.keys.append(request.headers.get("Authorization"))
         async for part in await request.multipart():
             assert isinstance(part, BodyPartReader)
             if part.name == "file":
@@ -89,6 +92,16 @@ async def test_the_transcript_is_printed(
     assert capsys.readouterr() == ("words of a talk.wav\n", "")
     assert endpoint.files == [("a talk.wav", RECORDING)]
     assert endpoint.forms == [[("model", "whisper-1"), ("response_format", "text")]]
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_key_is_that_of_the_environment(
+    endpoint: Endpoint, wave: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await transcribe(wave) == 0
+    monkeypatch.setenv("WHISPERD_KEY", "lx_key")
+    assert await transcribe(wave) == 0
+    assert endpoint.keys == [None, "Bearer lx_key"]
 
 
 @pytest.mark.usefixtures("url")

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from whisperd.config.live import Live
 from whisperd.errors import MediaError, QueueFull, WorkerDied
 from whisperd.transcript.model import Notice, Segment, Transcript
-from whisperd.web.dialects import openai_stream
+from whisperd.web import sse
 
 PATH = "/v1/audio/transcriptions"
 
@@ -159,7 +159,7 @@ async def test_warnings_come_at_the_end(web: Web) -> None:
 
 
 async def test_while_nothing_comes_there_is_a_sign_of_life(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_stream, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.01)
     web.service.answer = replace(TRANSCRIPT, segments=[])
     web.service.may_answer.clear()
     response = await begin(web)

@@ -271,7 +271,18 @@ async def test_the_page_may_load_nothing_else(web: Web) -> None:
     assert "http" not in policy
 
 
-async def test_the_front_door_leads_to_the_page(web: Web) -> None:
-    response = await web.client.get("/", allow_redirects=False)
+@pytest.mark.parametrize("path", ["/", "/redoc"])
+async def test_the_front_door_leads_browsers_to_the_page(web: Web, path: str) -> None:
+    headers = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    response = await web.client.get(path, headers=headers, allow_redirects=False)
     assert response.status == 302
     assert response.headers["Location"] == "/docs"
+
+
+async def test_the_front_door_tells_programs_where_to_look(web: Web) -> None:
+    response = await web.client.get("/", allow_redirects=False)
+    assert (response.status, response.headers["Vary"]) == (200, "Accept")
+    body = await response.json()
+    assert list(body) == ["name", "version", "docs", "openapi"]
+    for path in (body["docs"], body["openapi"]):
+        assert (await web.client.get(path)).status == 200

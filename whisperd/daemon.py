@@ -13,25 +13,17 @@ from typing import Final
 from aiohttp import web
 
 from whisperd import journal, listen, notify
-from whisperd.access.gate import Gate
+from whisperd.assembly import Parts, assembled
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
 from whisperd.config.load import load
 from whisperd.errors import ConfigError, WhisperdError
 from whisperd.journal import fields
-from whisperd.lane import Lane
-from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
-from whisperd.memory import free_bytes
-from whisperd.metrics import Metrics
 from whisperd.notify import Notifier
-from whisperd.offer import Offer
-from whisperd.plan import Plan, WorkerPlan, make_plan
-from whisperd.scheduler import Role, Scheduler
+from whisperd.plan import make_plan
 from whisperd.service import Service
-from whisperd.web.app import create_app
 from whisperd.web.control import Reloaded, create_control
-from whisperd.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -81,53 +73,44 @@ class Daemon:
         spool = Spool(config.paths.spool)
         if orphans := spool.sweep():
             logger.info("removed %d unfinished uploads of an earlier run", orphans)
-        self._scheduler = scheduler = self._hire(plan)
-        offer = Offer(self._live, plan.store, plan.serving.model, plan.serving.device)
-        service = Service(self._live, scheduler, offer, plan.serving)
-        fetcher = Fetcher(self._live, spool)
-        gate = Gate(self._live)
-        app = create_app(self._live, service, spool, Metrics(service.status), fetcher=fetcher, gate=gate)
+        async with assembled(self._live, plan, spool) as parts:
+            await self._live_with(parts, listeners, passed=bool(passed))
+        return 0
+
+    # ---- phases ----------------------------------------------------------------------------------
+
+    async def _live_with(self, parts: Parts, listeners: Sequence[socket.socket], *, passed: bool) -> None:
+        """From the first connection to the last worker's end."""
+        self._scheduler = scheduler = parts.scheduler
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
         runner = web.AppRunner(
-            app,
+            parts.app,
             handle_signals=False,
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
-        async with self._control(config.paths.control_socket), scheduler.tended():
+        async with self._control(self._live.current.paths.control_socket), scheduler.tended():
             try:
-                # On sockets of our own, callers are told what is loading; those of a socket that systemd
-                # holds wait in its queue instead.
-                sites = [] if passed else await _open(runner, listeners)
-                for lane in scheduler.lanes.values():
-                    lane.wake()
-                if await self._load(service):
-                    sites = sites or await _open(runner, listeners)
-                    logger.info("serving on %s", ", ".join(map(_address, listeners)))
-                    await self._serve(service)
-                await self._drain(service, sites)
+                # Jobs outlive the daemon: at a stop they go back to the queue, and nobody waits for them.
+                async with parts.courier.tended(), parts.desk.tended():
+                    # On sockets of our own, callers are told what is loading; those of a socket that systemd
+                    # holds wait in its queue instead.
+                    sites = [] if passed else await _open(runner, listeners)
+                    for lane in scheduler.lanes.values():
+                        lane.wake()
+                    if await self._load(parts.service):
+                        sites = sites or await _open(runner, listeners)
+                        logger.info("serving on %s", ", ".join(map(_address, listeners)))
+                        await self._serve(parts.service)
+                await self._drain(parts.service, sites)
             finally:
                 await runner.cleanup()
                 await asyncio.gather(*(lane.end() for lane in scheduler.lanes.values()))
-        return 0
-
-    # ---- phases ----------------------------------------------------------------------------------
-
-    def _hire(self, plan: Plan) -> Scheduler:
-        def lane(planned: WorkerPlan, *, resting: bool = False) -> Lane:
-            worker = Worker(planned.kind, planned.setup, live=self._live, environment=planned.environment)
-            return Lane(worker, planned.slots, resting=resting, need_bytes=planned.need_bytes)
-
-        def on_demand(role: Role) -> Lane:
-            return lane(plan.on_demand(role), resting=True)
-
-        lanes = {planned.kind: lane(planned) for planned in plan.workers}
-        return Scheduler(lanes, live=self._live, hire=on_demand, free_bytes=free_bytes)
 
     async def _load(self, service: Service) -> bool:
         """Wait until a job could run; False when asked to stop before. Raises StartError."""

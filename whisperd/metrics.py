@@ -1,6 +1,6 @@
 """Numbers for Prometheus, in a registry of their own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from whisperd import __version__
+from whisperd.jobs.model import JobStatus
 from whisperd.status import Status, WorkerState
 from whisperd.transcript.model import Transcript
 
@@ -19,7 +20,10 @@ _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 
 class Metrics:
     """Counts what is told to it, and reads the rest from the service's status when asked."""
 
-    def __init__(self, status: Callable[[], Status]) -> None:
+    def __init__(
+        self, status: Callable[[], Status], jobs: Callable[[], Mapping[JobStatus, int]] | None = None
+    ) -> None:
+        """`jobs` counts the jobs that are kept, by status."""
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "whisperd_requests",
@@ -48,6 +52,8 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(_StatusCollector(status))
+        if jobs:
+            self.registry.register(_JobsCollector(jobs))
         ProcessCollector(registry=self.registry)
 
     def request_ended(self, dialect: str, outcome: str, status: int, wall_s: float) -> None:
@@ -119,3 +125,19 @@ class _StatusCollector(Collector):
             running.add_metric(who, worker.running)
             waiting.add_metric(who, worker.waiting)
         yield from (state, restarts, memory, running, waiting)
+
+
+class _JobsCollector(Collector):
+    """How many jobs are kept, by status."""
+
+    def __init__(self, jobs: Callable[[], Mapping[JobStatus, int]]) -> None:
+        self._jobs = jobs
+
+    def describe(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("whisperd_jobs", "")
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("whisperd_jobs", "Jobs that are kept.", labels=["status"])
+        for status, number in self._jobs().items():
+            jobs.add_metric([status], number)
+        yield jobs

@@ -33,6 +33,14 @@ CACHE: Final = "cache"
 RECORDINGS_AT_ONCE: Final = 32
 """They share batches, so they cost the device nothing until it has time for them."""
 
+_MOST_LANES: Final = 8
+"""Threads of a diarization, at most: each holds a batch, of some 100 MB."""
+
+_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+"""Larger blocks go back to the system at once. Without it glibc keeps what a batch took among small results
+that stay, and a long recording takes gigabytes more."""
+
+
 NO_QUESTION: Final = Facts()
 """Where only the CPU is wanted, the GPUs are not asked about."""
 
@@ -80,7 +88,7 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
     diarization = None
     if config.diarize.enabled:
         diarization = choose_diarization(config.diarize.device, choice, facts)
-        workers.append(planner.diarize(diarization))
+        workers.append(planner.diarize(diarization, cores))
 
     def on_demand(role: Role) -> WorkerPlan:
         if role.kind == "translate":
@@ -191,9 +199,10 @@ class _Planner:
         need = memory_need(_weights_bytes(self._store, model), choice.compute_type)
         return WorkerPlan("transcribe", setup, environment, concurrency, need)
 
-    def diarize(self, choice: Choice) -> WorkerPlan:
+    def diarize(self, choice: Choice, cores: int) -> WorkerPlan:
         wanted = self._config.diarize
-        threads = 1 if wanted.threads == "auto" else wanted.threads
+        automatic = min(cores, _MOST_LANES) if choice.device == "cpu" else 1
+        threads = automatic if wanted.threads == "auto" else wanted.threads
         setup = DiarizeSetup(
             model=wanted.model,
             model_dir=str(
@@ -203,7 +212,7 @@ class _Planner:
             device_index=choice.device_index,
             threads=threads,
         )
-        environment = self._environment(choice.device, threads)
+        environment = {**_MALLOC, **self._environment(choice.device, threads)}
         return WorkerPlan("diarize", setup, environment, 1, DIARIZATION_BYTES)
 
     def translate(self, model: str) -> WorkerPlan:

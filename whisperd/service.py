@@ -78,16 +78,17 @@ class Service:
 
     # ---- what can be done ------------------------------------------------------------------------
 
+    def check(self, request: Request) -> None:
+        """Raise RequestError for what is wrong with a request whatever its recording is."""
+        self._settled(request)
+
     async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
         """Tell what was said in a recording, or by whom. Cancelling the task frees the engine.
 
         Raises RequestError for what the caller can mend, Unavailable when it can't be answered now,
         DeadlineExceeded, EngineError.
         """
-        self._check_speakers(request)
-        role = self._offer.transcription(request) if request.text else Role("diarize")
-        language = self._language(request)
-        self._check_language(request, role, language)
+        role, language = self._settled(request)
         async with self._admitted(request.deadline_s, patient=request.patient):
             answer = await self._pipeline.run(request, role, language, listener)
         setup = self._scheduler.lane(role).worker.setup
@@ -208,6 +209,14 @@ class Service:
         limit = self._live.current.limits.waiting
         if (waiting := self._waiting()) >= limit:
             raise QueueFull(f"{waiting} requests are waiting already; the limit is {limit}")
+
+    def _settled(self, request: Request) -> tuple[Role, str | None]:
+        """Who answers the request, and the language that is spoken; None detects it."""
+        self._check_speakers(request)
+        role = self._offer.transcription(request) if request.text else Role("diarize")
+        language = self._language(request)
+        self._check_language(request, role, language)
+        return role, language
 
     def _check_speakers(self, request: Request) -> None:
         if request.speakers and self._serving.diarization is None:

@@ -63,8 +63,7 @@ def connect(path: Path, schema: Schema) -> Connection:
     connection = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The log and its index get the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         _check(connection, path, schema)
         _set_up(connection, path)
@@ -218,6 +217,17 @@ async def _ended(future: Future[T]) -> T:
         raise
 
 
+def _make(path: Path) -> None:
+    """Make an empty file where there is none: the log and its index will get its mode.
+
+    One that is there must not be opened: to close it again would take from all connections of this process
+    their locks (those of POSIX are a process's and not a descriptor's). Another process that closes it would
+    think itself the last one, and remove the log from under them.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def _check(connection: Connection, path: Path, schema: Schema) -> None:
     """Look at the file before anything in it is changed. Raises StartError."""
     version = _pragma(connection, "user_version")
@@ -233,8 +243,8 @@ def _check(connection: Connection, path: Path, schema: Schema) -> None:
 
 def _set_up(connection: Connection, path: Path) -> None:
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        # What is deleted gives its room back; to be chosen before there are tables.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # What is deleted gives its room back at once; to be chosen before there are tables.
+        connection.execute("PRAGMA auto_vacuum = FULL")
     if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
         raise StartError(f"{path} can't have a write-ahead log (but {mode}): put it on a local disk")
     connection.execute("PRAGMA synchronous = FULL")

@@ -11,6 +11,7 @@ from torture.round import torture
 from boxes.box import Box
 
 JOBS = 80
+STRIKE_S = 75.0
 SEED = 2
 
 
@@ -31,5 +32,5 @@ def victim(stocked: tuple[Path, ...], release: str) -> Iterator[BoxedVictim]:
 
 @pytest.mark.timeout(1200)
 async def test_every_promised_job_is_done_once_whatever_dies(victim: BoxedVictim) -> None:
-    report = await torture(victim, seed=SEED, jobs=JOBS)
+    report = await torture(victim, seed=SEED, jobs=JOBS, strike_s=STRIKE_S)
     assert not report.wrong, report

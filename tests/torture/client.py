@@ -3,9 +3,11 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Self
 
 import aiohttp
+from aiohttp import ClientResponse
 
 PAUSE_S: Final = 0.1
 NOT_NOW: Final = frozenset({429, 503, 507})
@@ -53,6 +55,10 @@ class Client:
             except BROKEN:
                 pass
             await asyncio.sleep(PAUSE_S)
+
+    def stream(self, path: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[ClientResponse]:
+        """The reply to a GET, to be read as it comes. Raises what is in BROKEN."""
+        return self._session.get(path, headers=headers)
 
     async def jobs(self) -> list[Any]:
         """Every job that is listed."""

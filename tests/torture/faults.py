@@ -77,7 +77,10 @@ class Faults:
             case "stop":
                 await victim.stop()
             case "tear log":
+                # The network of a machine goes with it.
+                await self._receiver.down()
                 self.log[-1] += f": {await victim.tear_log(chance)}"
+                await self._receiver.up(victim.listen())
             case "lose power":
                 await self._receiver.down()
                 await victim.lose_power()

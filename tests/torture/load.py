@@ -14,10 +14,11 @@ import aiohttp
 from torture.client import BROKEN, NOT_NOW, PAUSE_S, Client
 from torture.clips import Clip, marked
 from torture.moments import Moments
+from torture.story import Story, read
 
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _SENDERS: Final = 4
-_UNFINISHED: Final = 24
+_UNFINISHED: Final = 8
 """So many jobs are in the daemon's hands at a time."""
 
 
@@ -48,8 +49,9 @@ class Told:
     order: Order
     job_id: str | None = None
     """As the 202 said; None when there was none, and none will come."""
-    status: str = "unknown"
     text: str | None = None
+    story: Story | None = None
+    """What the events said, where these were read."""
 
 
 def orders(clips: Sequence[Clip], count: int, seed: int) -> list[Order]:
@@ -139,7 +141,7 @@ class Load:
             self.complaints.append(f"job {order.number}, {job_id}, came again and got {status} {answer}")
 
     async def _post(self, order: Order) -> tuple[int, dict[str, object]]:
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(default_to_multipart=True)
         form.add_field("language_code", "en")
         form.add_field("priority", order.priority)
         form.add_field("metadata", json.dumps({"number": order.number}))
@@ -157,13 +159,18 @@ class Load:
     # ---- following -------------------------------------------------------------------------------
 
     async def _follow(self, told: Told) -> None:
-        while told.job_id is not None and told.status not in ENDED:
-            job = await self._client.get(f"/v1/jobs/{told.job_id}?wait=20")
-            if job is None:
-                self.complaints.append(f"job {told.order.number}, {told.job_id}, is not there any more")
-                break
-            told.status = job["status"]
-        self._room.release()
-        if told.job_id is not None and told.status == "completed":
+        """Every third by its events, the others by asking again and again."""
+        if told.job_id is not None:
+            if told.order.number % 3 == 1:
+                told.story = await read(self._client, told.job_id)
+            else:
+                await self._await_end(told.job_id)
             self._moments.tell("a job has ended")
             told.text = await self._client.text(told.job_id)
+        self._room.release()
+
+    async def _await_end(self, job_id: str) -> None:
+        job = None
+        while job is None or job["status"] not in ENDED:
+            job = await self._client.get(f"/v1/jobs/{job_id}?wait=20")
+            assert job, f"job {job_id} was promised and is not there any more"

@@ -1,6 +1,7 @@
 """One round: a load, faults until it is done, and the verdict."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ class Report:
         return "\n".join([self.figures, *self.faults, *(f"WRONG: {sentence}" for sentence in self.wrong)])
 
 
-async def torture(victim: Victim, *, seed: int, jobs: int = JOBS) -> Report:
-    """Strike a victim that was started until all its jobs are done, and stop it."""
+async def torture(victim: Victim, *, seed: int, jobs: int = JOBS, strike_s: float = math.inf) -> Report:
+    """Strike a victim that was started until its jobs are done, or for so long, and then stop it."""
     began = time.monotonic()
     moments = Moments()
     listening = victim.listen()
@@ -57,13 +58,18 @@ async def torture(victim: Victim, *, seed: int, jobs: int = JOBS) -> Report:
         faults = Faults(victim, receiver, moments, seed)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(load.run(wanted))
+            end = time.monotonic() + strike_s
             while not running.done():
-                await faults.strike()
+                if time.monotonic() < end:
+                    await faults.strike()
+                else:
+                    await victim.ready()
+                    await asyncio.sleep(1)
         await victim.ready()
         listed = await verdict.settled(client, load, receiver)
         wrong = await verdict.wrong(listed, client, load, receiver, references)
         wrong += await victim.down()
-        wrong += verdict.left(victim, load, listed)
+        wrong += verdict.left(victim, load, listed, was_full=faults.struck["fill disk"] > 0)
     return Report(wrong, faults.kills, faults.log, _figures(load, faults, receiver, len(listed), began))
 
 

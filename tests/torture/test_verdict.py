@@ -10,6 +10,7 @@ from torture.client import Client
 from torture.load import Load, Order, Told
 from torture.moments import Moments
 from torture.receiver import Hook, Receiver
+from torture.story import Story
 
 REFERENCES = {"a": "Hello there, my friend.", "b": "A Yankee down here."}
 SECRET = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
@@ -33,7 +34,7 @@ class Scene:
         order = Order(number=0, clip="a", wav=b"", priority="normal", by_url=False, hooked=True, key=None)
         self.client = Texts(one=REFERENCES["a"], other=REFERENCES["a"])
         self.load = Load(self.client, "http://nowhere", Moments())
-        self.load.told[0] = self.told = Told(order, "one", "completed", REFERENCES["a"])
+        self.load.told[0] = self.told = Told(order, "one", REFERENCES["a"])
         self.receiver = Receiver(Moments(), 0, SECRET)
         self.receiver.hooks[0] = [self.hook()]
         self.jobs = [self.job("one")]
@@ -131,3 +132,42 @@ async def test_a_webhook_for_a_job_that_is_not_there_is_seen(scene: Scene) -> No
     scene.told.job_id = None
     scene.jobs.clear()
     assert "that it doesn't owe" in await scene.wrong()
+
+
+# ---- events --------------------------------------------------------------------------------------
+
+
+def story(*events: tuple[str, str, str]) -> Story:
+    heard = Story()
+    for event_id, kind, text in events:
+        heard.add(event_id, kind, {"text": text, "status": text})
+    return heard
+
+
+def test_events_that_lead_to_the_transcript_are_right() -> None:
+    heard = story(
+        ("2", "status", "processing"),
+        ("2.0", "segment", "Hello"),
+        ("2.0", "progress", ""),
+        ("5", "status", "processing"),
+        ("5.0", "segment", "Hello there,"),
+        ("5.1", "segment", "my friend."),
+        ("6", "end", "completed"),
+    )
+    assert heard.status == "completed"
+    assert heard.wrong(REFERENCES["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "complaint"),
+    [
+        ([("2.0", "segment", "Hello there, my friend."), ("3", "end", "x"), ("3", "end", "x")], "twice"),
+        ([("3", "end", "x"), ("2.0", "segment", "Hello there, my friend.")], "out of order"),
+        ([("2.0", "segment", "Hello"), ("3", "end", "x")], "told 'Hello' in its events"),
+        ([("3", "end", "x")], "told '' in its events"),
+    ],
+)
+def test_events_that_mislead_their_reader_are_seen(
+    events: list[tuple[str, str, str]], complaint: str
+) -> None:
+    assert complaint in "\n".join(story(*events).wrong(REFERENCES["a"]))

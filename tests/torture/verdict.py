@@ -68,6 +68,8 @@ def _worked(job: Any, told: Told, text: str | None, references: Mapping[str, str
         return [f"is {job['status']}: {job['error']}"]
     if told.text not in (None, text):
         return [f"says {text!r} now, and said {told.text!r}"]
+    if told.story and (wrong := told.story.wrong(text)):
+        return wrong
     if text is None or not says(text, told.order.clip, references):
         return [f"says {text!r} in place of {references[told.order.clip]!r}"]
     return []
@@ -91,13 +93,16 @@ def _hooked(order: Order, copies: list[Any], receiver: Receiver) -> list[str]:
     return found
 
 
-def left(victim: Victim, load: Load, jobs: list[Any]) -> list[str]:
-    """What is on the disk of a daemon that was stopped and should not be, or the other way round."""
+def left(victim: Victim, load: Load, jobs: list[Any], *, was_full: bool) -> list[str]:
+    """What is on the disk of a daemon that was stopped and should not be, or the other way round.
+
+    When the disk was full recordings of jobs that had ended may have gone before their time.
+    """
     due = {load.told[_number(job)].order.digest for job in jobs}
     recordings = victim.jobs / "recordings"
     kept = {"".join(path.relative_to(recordings).parts) for path in recordings.rglob("*") if path.is_file()}
     found = [f"recording {name} belongs to no job" for name in kept - due]
-    found += [f"recording {name} is gone" for name in due - kept]
+    found += [f"recording {name} is gone" for name in due - kept if not was_full]
     found += [f"{path.name} was left in incoming" for path in (victim.jobs / "incoming").iterdir()]
     with closing(sqlite3.connect(victim.jobs / "jobs.db")) as database:
         [[state]] = database.execute("PRAGMA integrity_check").fetchall()

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from whisperd.access import networks
@@ -20,7 +19,8 @@ from whisperd.access.ring import Ring, note_used
 from whisperd.access.schema import SCHEMA, database
 from whisperd.access.usage import Usage, fold
 from whisperd.config.live import Live
-from whisperd.errors import Forbidden, InvalidKey, StartError, Unauthorized, WhisperdError
+from whisperd.config.secret import read_secret
+from whisperd.errors import Forbidden, InvalidKey, Unauthorized, WhisperdError
 from whisperd.sqlite import Database
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Gate:
         """Open the keys and the rows of usage, and keep them in order. Raises StartError."""
         config = self._live.current
         if config.access.static_key_file != "none":
-            self._static = _digest(_read(config.access.static_key_file))
+            self._static = _digest(read_secret(config.access.static_key_file, "access.static_key_file"))
         books = await Database.open(database(config.paths.state), SCHEMA)
         try:
             self._ring = Ring.open(config.paths.state)
@@ -175,18 +175,6 @@ def authorize(caller: Caller, permission: Permission | None) -> None:
     """Raise Forbidden for whoever may not; None is what everybody may who was admitted."""
     if permission is not None and permission not in caller.permissions:
         raise Forbidden(f"this API key does not have the permission {permission!r}")
-
-
-def _read(path: Path) -> str:
-    """The secret on the first line of a file."""
-    try:
-        secret = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise StartError(f"can't read the key in {path} (access.static_key_file): {reason}") from error
-    if not secret:
-        raise StartError(f"there is no key on the first line of {path} (access.static_key_file)")
-    return secret
 
 
 def _digest(text: str) -> bytes:

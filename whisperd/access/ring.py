@@ -4,10 +4,11 @@ Each look-up asks the database, so that a key which another process made or revo
 some ten microseconds. Whatever is sent is hashed and looked up in the same way, and only then refused.
 """
 
+import contextlib
 import datetime
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -31,7 +32,7 @@ class UnknownKey(WhisperdError):
 
 
 class Ring:
-    """The keys. What is written is on the disk when the method returns."""
+    """The keys. What is written is on the disk when the method returns; Unavailable where it can't be."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -91,7 +92,7 @@ class Ring:
         organization_id: str | None = None,
     ) -> tuple[Key, str]:
         """Make a key; returns it and its text, which nobody can tell again."""
-        with transaction(self._connection):
+        with self._changing():
             return self._make(
                 Key(
                     id=new_id(),
@@ -107,7 +108,7 @@ class Ring:
 
     def revoke(self, key_id: str, *, at: datetime.datetime) -> Key:
         """From now on it opens nothing. Raises UnknownKey."""
-        with transaction(self._connection):
+        with self._changing():
             self.key(key_id)
             self._connection.execute(
                 "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", (at.isoformat(), key_id)
@@ -116,7 +117,7 @@ class Ring:
 
     def rotate(self, key_id: str, *, at: datetime.datetime, grace: datetime.timedelta) -> tuple[Key, str]:
         """Make a key like this one, which goes on for `grace` and no longer. Raises UnknownKey."""
-        with transaction(self._connection):
+        with self._changing():
             old = self.key(key_id)
             if not old.valid(at):
                 raise UnknownKey(f"key {key_id!r} was revoked, or has expired: make a new one")
@@ -129,7 +130,7 @@ class Ring:
 
     def take(self, key: Key, hashed: str, salt: str) -> bool:
         """Put in a key that was made elsewhere; False when it is here already, or its id is another's."""
-        with transaction(self._connection):
+        with self._changing():
             self._connection.execute("INSERT OR IGNORE INTO salts (salt, ours) VALUES (?, 0)", (salt,))
             taken = self._connection.execute(
                 "SELECT 1 FROM keys WHERE hash = ? OR id = ?", (hashed, key.id)
@@ -137,6 +138,14 @@ class Ring:
             if not taken:
                 self._insert(key, hashed, salt)
             return not taken
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with transaction(self._connection):
+                yield
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def _make(self, key: Key) -> tuple[Key, str]:
         text, salt = new_text(), self._own_salt()
@@ -173,5 +182,5 @@ def _key(row: tuple[Any, ...]) -> Key:
 
 
 def _told(error: sqlite3.Error) -> Unavailable:
-    logger.error("keys can't be looked up: %s", error)
-    return Unavailable("the server can't check keys now", retry_after_s=30)
+    logger.error("keys can't be read or written: %s", error)
+    return Unavailable("the server can't read or write its keys now", retry_after_s=30)

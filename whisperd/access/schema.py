@@ -48,6 +48,7 @@ SCHEMA: Final = Schema(
                 owner TEXT NOT NULL,
                 key_id TEXT NOT NULL,
                 requests INTEGER NOT NULL,
+                jobs INTEGER NOT NULL,
                 failed INTEGER NOT NULL,
                 latency_s REAL NOT NULL,
                 audio_s REAL NOT NULL,

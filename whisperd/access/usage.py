@@ -8,7 +8,7 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -36,7 +36,7 @@ class Use(Struct, frozen=True, kw_only=True):
     status: int
     """HTTP's; of a job 200, or that of its error."""
     latency_s: float
-    """From the request's coming to the answer's end."""
+    """From its coming to its end."""
     audio_s: float = 0.0
     wall_s: float = 0.0
     """What the recordings took, without waiting for their turn."""
@@ -92,24 +92,28 @@ def _insert(connection: sqlite3.Connection, uses: list[Use]) -> None:
 
 # ---- sums ----------------------------------------------------------------------------------------
 
-_SUMS: Final = """
-    count(*) AS requests, sum(status >= 400) AS failed, sum(latency_s) AS latency_s, sum(audio_s) AS audio_s,
-    sum(wall_s) AS wall_s, sum(device_s) AS device_s, sum(tokens_in) AS tokens_in,
-    sum(tokens_out) AS tokens_out
-"""
+_SUMMED: Final[Mapping[str, str]] = {
+    "requests": "sum(method <> 'JOB')",
+    "jobs": "sum(method = 'JOB')",
+    "failed": "sum(status >= 400)",
+    "latency_s": "coalesce(sum(latency_s) FILTER (WHERE method <> 'JOB'), 0.0)",
+    "audio_s": "sum(audio_s)",
+    "wall_s": "sum(wall_s)",
+    "device_s": "sum(device_s)",
+    "tokens_in": "sum(tokens_in)",
+    "tokens_out": "sum(tokens_out)",
+}
+"""The columns of a day, in their order, and how they are made of rows."""
+_SUMS: Final = ", ".join(f"{how} AS {name}" for name, how in _SUMMED.items())
 _DAYS: Final = f"SELECT date(at, 'unixepoch') AS day, owner, key_id, {_SUMS} FROM usage"  # noqa: S608
 
 
 def fold(connection: sqlite3.Connection, before: datetime.datetime) -> int:
     """Make sums of the rows of days that had ended before; returns how many rows. For `Database.write`."""
     midnight = before.astimezone(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED)
     connection.execute(
-        f"""INSERT INTO usage_days {_DAYS} WHERE at < ? GROUP BY 1, 2, 3
-            ON CONFLICT DO UPDATE SET
-                requests = requests + excluded.requests, failed = failed + excluded.failed,
-                latency_s = latency_s + excluded.latency_s, audio_s = audio_s + excluded.audio_s,
-                wall_s = wall_s + excluded.wall_s, device_s = device_s + excluded.device_s,
-                tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out""",
+        f"INSERT INTO usage_days {_DAYS} WHERE at < ? GROUP BY 1, 2, 3 ON CONFLICT DO UPDATE SET {added}",
         (midnight,),
     )
     return connection.execute("DELETE FROM usage WHERE at < ?", (midnight,)).rowcount
@@ -118,7 +122,7 @@ def fold(connection: sqlite3.Connection, before: datetime.datetime) -> int:
 Group = Literal["day", "owner", "key"]
 
 
-class Total(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Total(Struct, frozen=True, kw_only=True):
     """What was used by one group of requests."""
 
     day: datetime.date | None = None
@@ -128,15 +132,17 @@ class Total(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
     """The key's."""
     requests: int
+    jobs: int
+    """That ended."""
     failed: int
-    """Of these, those whose status was 400 or above."""
+    """Of both, those whose status was 400 or above."""
     audio_s: float
     wall_s: float
     device_s: float
     tokens_in: int
     tokens_out: int
     latency_s: float
-    """Mean of a request."""
+    """Mean of the requests."""
 
 
 def totals(
@@ -150,9 +156,7 @@ def totals(
     columns = ", ".join(_COLUMNS[group] for group in by)
     # Names of our own; the days come as parameters.
     rows = connection.execute(
-        f"""SELECT {columns}, sum(requests) AS requests, sum(failed) AS failed, sum(audio_s) AS audio_s,
-                sum(wall_s) AS wall_s, sum(device_s) AS device_s, sum(tokens_in) AS tokens_in,
-                sum(tokens_out) AS tokens_out, sum(latency_s) / sum(requests) AS latency_s
+        f"""SELECT {columns}, {", ".join(f"sum({name}) AS {name}" for name in _SUMMED)}
             FROM (
                 {_DAYS} WHERE at >= :from AND at < :to GROUP BY 1, 2, 3
                 UNION ALL
@@ -165,7 +169,12 @@ def totals(
         },
     )
     names = [column[0] for column in rows.description]
-    return [msgspec.convert(dict(zip(names, row, strict=True)), Total) for row in rows]
+    return [_total(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _total(sums: dict[str, Any]) -> Total:
+    mean_s = sums["latency_s"] / sums["requests"] if sums["requests"] else 0.0
+    return msgspec.convert(sums | {"latency_s": mean_s}, Total)
 
 
 _COLUMNS: Final[Mapping[Group, str]] = {

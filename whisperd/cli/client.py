@@ -103,12 +103,13 @@ class _Warned(Struct):
 class Client:
     """Talks to one daemon; an async context manager."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, key: str | None = None) -> None:
         self._server = server
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     async def __aenter__(self) -> "Client":
         connector = aiohttp.UnixConnector(self._server.socket) if self._server.socket else None
-        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=_TIMEOUT)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -143,9 +144,10 @@ def _reason(error: aiohttp.ClientError) -> str:
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Failure).error.message
+        message = msgspec.json.decode(body, type=_Failure).error.message
     except msgspec.DecodeError:
         return f"the server answered {response.status} {response.reason}"
+    return f"{message}; the key is taken from WHISPERD_KEY" if response.status == 401 else message
 
 
 def _warnings(response: aiohttp.ClientResponse, body: bytes) -> list[str]:

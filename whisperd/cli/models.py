@@ -15,9 +15,9 @@ from rich.table import Table
 from whisperd.cli.transfers import shown_on
 from whisperd.errors import ModelFilesError
 from whisperd.models import catalogue
-from whisperd.models.owner import act_as_owner
 from whisperd.models.sources import HubSource, Model
 from whisperd.models.store import Installed, Store, read_manifest
+from whisperd.owner import act_as_owner
 from whisperd.transcript.pairs import describe, pair_of
 
 _INTERRUPTED: Final = 130

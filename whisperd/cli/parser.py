@@ -15,6 +15,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "reload": "have the running daemon read its configuration again",
     "doctor": "find out what keeps a job from running",
     "models": "list, pull, add, verify and remove models",
+    "keys": "make, list, revoke, rotate and import keys",
+    "usage": "show what was used, by key and day",
     "transcribe": "send recordings to the daemon, and print what is said in them",
 }
 """Each command and its line in the help. `check-config` lives in `whisperd.cli.check_config`, and so on."""
@@ -25,6 +27,7 @@ examples:
   whisperd doctor                              see whether a job would run
   whisperd transcribe meeting.m4a --speakers   print who said what
   whisperd config set limits.upload 500MB      change an option
+  whisperd keys create --name app --owner ann  make a key
 
 exit status: 0 done, 1 failed, 2 wrong usage, 78 mistakes in the configuration
 """

@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="send recordings to the daemon, and print what is said in them",
         description="Send recordings to the running daemon, one after the other, and print what is said\n"
         "in them. When one fails, its error is told and the others are still done; the exit\n"
-        "status is then 1.",
+        "status is then 1. Where the daemon wants a key, it is taken from WHISPERD_KEY.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -124,7 +124,8 @@ def _fields(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 async def _transcribe(arguments: argparse.Namespace, targets: list[Path | None]) -> int:
     status = 0
     fields = _fields(arguments)
-    async with Client(arguments.server) as client:
+    # Not an option: every user of this machine sees the options of a command.
+    async with Client(arguments.server, os.environ.get("WHISPERD_KEY")) as client:
         for file, target in zip(arguments.files, targets, strict=True):
             name = "standard input" if file == _STDIN else file
             try:

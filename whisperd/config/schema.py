@@ -175,7 +175,9 @@ class Diarize:
         "diarization", "A name from `whisperd models list`, or a directory with a pipeline."
     )
     device: Device = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
-    threads: Auto | Count = option("auto", 'CPU threads; "auto" is 1.')
+    threads: Auto | Count = option(
+        "auto", 'CPU threads; "auto" is the cores, 8 at most, on a CPU, and 1 on a GPU.'
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from whisperd.models.owner import SERVICE_USER
+from whisperd.owner import SERVICE_USER
 
 READ: Final = 0o4
 READ_WRITE: Final = 0o6

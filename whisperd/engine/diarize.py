@@ -26,7 +26,7 @@ from whisperd.transcript.model import Diarization, Turn
 
 logger = logging.getLogger(__name__)
 
-_STAGES: Final = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 1.0)}
+_STAGES: Final = {"segmentation": (0.0, 0.5), "embeddings": (0.5, 1.0)}
 """Where, of the whole work, the stages that tell of their progress begin and end."""
 
 _REFERENCE_S: Final = 60
@@ -41,7 +41,6 @@ class Diarizer:
     def __init__(self, setup: DiarizeSetup) -> None:
         """Load, and try it out. Raises StartError or OutOfMemory."""
         started = time.monotonic()
-        torch.set_num_threads(setup.threads)
         self._on_gpu = setup.device == "cuda"
         with _messages_logged():
             if self._on_gpu and not torch.cuda.is_available():
@@ -49,7 +48,7 @@ class Diarizer:
             self._pipeline = _load(Path(setup.model_dir))
             device = torch.device(setup.device, setup.device_index) if self._on_gpu else torch.device("cpu")
             try:
-                self._pipeline.to(device)
+                speaker_pipeline.place(self._pipeline, device, setup.threads)
                 speaker_pipeline.try_out(self._pipeline)
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):

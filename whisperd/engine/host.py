@@ -123,7 +123,9 @@ class Host:
         except MemoryError:
             reply = protocol.Failed(message.id, OutOfMemory.code, "not enough memory for this recording")
         except Exception:
-            logger.exception("a %s job failed", type(message.job).__name__)
+            # What nobody waits for may lose its files while it goes on.
+            if not running.cancelled.is_set():
+                logger.exception("a %s job failed", type(message.job).__name__)
             reply = protocol.Failed(message.id, EngineError.code, "the engine failed at this recording")
         del self._running[message.id]
         self._send(reply)

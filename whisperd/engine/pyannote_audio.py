@@ -44,6 +44,7 @@ with warnings.catch_warnings():
     from pyannote.audio.core.inference import BaseInference
     from pyannote.audio.core.plda import PLDA
     from pyannote.audio.core.task import Problem, Resolution, Specifications
+    from pyannote.audio.models.blocks.sincnet import SincNet
     from pyannote.audio.models.segmentation import PyanNet
     from pyannote.audio.pipelines import SpeakerDiarization
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
@@ -58,6 +59,7 @@ __all__ = [
     "Problem",
     "PyanNet",
     "Resolution",
+    "SincNet",
     "SpeakerDiarization",
     "Specifications",
     "binarize",

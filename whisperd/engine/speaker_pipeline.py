@@ -9,7 +9,9 @@ and gets the parameters of pyannote's pipeline 3.1.
 # (pyannote's types are not read.)
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,22 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pyannote.core import SlidingWindow, SlidingWindowFeature
-from torch.torch_version import TorchVersion
+from torch import Tensor
 
-from whisperd.engine import campplus
+from whisperd.engine import campplus, segmentation
 from whisperd.engine.embedding import SpeakerEmbedding
+from whisperd.engine.lanes import side_by_side
 from whisperd.engine.pyannote_audio import (
     PLDA,
     AgglomerativeClustering,
     Audio,
     Pipeline,
-    Problem,
-    PyanNet,
-    Resolution,
     SpeakerDiarization,
-    Specifications,
     binarize,
 )
+from whisperd.engine.representatives import representatives
+from whisperd.engine.windows import Windows
 from whisperd.protocol import SAMPLE_RATE_HZ
 
 _CONFIG: Final = "config.yaml"
@@ -43,9 +44,9 @@ _PARAMETERS: Final = {
     "clustering": {"method": "centroid", "min_cluster_size": 12, "threshold": 0.7045654963945799},
 }
 
-# Chunks of 10 s; and speakers of chunks, of which each chunk has three.
+# Chunks of 10 s; and speakers of chunks.
 _SEGMENTATION_BATCH: Final = {"cpu": 8, "cuda": 32}
-_EMBEDDING_BATCH: Final = {"cpu": 24, "cuda": 96}
+_EMBEDDING_BATCH: Final = {"cpu": 12, "cuda": 96}
 
 _SAME_SPEAKER: Final = 0.65
 """As `SpeakerEmbedding.same_speaker`, for an embedding that was not measured: high, because giving somebody's
@@ -63,12 +64,20 @@ def load(directory: Path) -> Any:
     """
     if not (directory / _CONFIG).exists():
         network = campplus.load(directory / _EMBEDDING)
-        return Diarization(load_segmentation(directory / _SEGMENTATION), SpeakerEmbedding(network))
+        return Diarization(segmentation.load(directory / _SEGMENTATION), SpeakerEmbedding(network))
     pipeline = Pipeline.from_pretrained(directory)
     if not isinstance(pipeline, SpeakerDiarization):
         raise TypeError(f"{_CONFIG} holds a {type(pipeline).__name__}, not a SpeakerDiarization")
     pipeline.legacy = False
     return pipeline
+
+
+def place(pipeline: Any, device: torch.device, threads: int) -> None:
+    """Move a pipeline to a device; where that is the CPU, it works on so many threads."""
+    if isinstance(pipeline, Diarization) and device.type == "cpu":
+        pipeline.lanes, threads = threads, 1
+    torch.set_num_threads(threads)
+    pipeline.to(device)
 
 
 def try_out(pipeline: Any) -> None:
@@ -120,18 +129,11 @@ def same_speaker(pipeline: Any) -> float:
     return embedding.same_speaker if isinstance(embedding, SpeakerEmbedding) else _SAME_SPEAKER
 
 
-def load_segmentation(path: Path) -> Any:
-    """The network of segmentation-3.0. A checkpoint can hold any pickled object; here, none but these."""
-    with torch.serialization.safe_globals([Specifications, Problem, Resolution, TorchVersion]):
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    model = PyanNet(**checkpoint["hyper_parameters"])
-    model.on_load_checkpoint(checkpoint)
-    model.load_state_dict(checkpoint["state_dict"], strict=True)
-    return model.eval()
-
-
 class Diarization(SpeakerDiarization):
-    """pyannote's pipeline with an embedding that is already loaded, and with less memory at its end."""
+    """pyannote's pipeline with networks that are already loaded, in less time and memory."""
+
+    lanes = 1
+    """Threads, each of which works on a batch of its own."""
 
     def __init__(self, segmentation: Any, embedding: SpeakerEmbedding) -> None:
         # An oracle needs no embedding, so that pyannote loads none of its own.
@@ -154,6 +156,84 @@ class Diarization(SpeakerDiarization):
         self.embedding_batch_size = _EMBEDDING_BATCH[device.type]
         super().to(device)
         return self
+
+    def get_segmentations(
+        self, file: Mapping[str, Any], hook: Callable[..., None] | None = None
+    ) -> SlidingWindowFeature:
+        """Who of each chunk's speakers talks: (chunks, frames, speakers), 1 or 0."""
+        inference = self._segmentation
+        windows = self._windows(file)
+
+        def segment(batch: slice) -> NDArray[np.uint8]:
+            with torch.inference_mode():
+                classes = inference.model(windows[batch][:, None].to(inference.device))
+                found: NDArray[np.uint8] = inference.conversion(classes).to(torch.uint8).cpu().numpy()
+            return found
+
+        batches = _batches(len(windows), inference.batch_size)
+        found = np.concatenate([*self._worked(segment, batches, "segmentation", hook)])
+        chunks = SlidingWindow(start=0.0, duration=inference.duration, step=inference.step)
+        return SlidingWindowFeature(found, chunks)
+
+    def get_embeddings(
+        self,
+        file: Mapping[str, Any],
+        binary_segmentations: SlidingWindowFeature,
+        exclude_overlap: bool = False,
+        hook: Callable[..., None] | None = None,
+    ) -> NDArray[np.float32]:
+        """The voice of each chunk's speakers: (chunks, speakers, dimension), NaN where one says too little.
+
+        Those are embedded who stand for others, too.
+        """
+        windows = self._windows(file)
+        talking = self._embedded(binary_segmentations) if exclude_overlap else binary_segmentations.data
+        chunks, frames, speakers = talking.shape
+        step = (
+            frames * binary_segmentations.sliding_window.step / binary_segmentations.sliding_window.duration
+        )
+        chosen = representatives(talking, step).ravel()
+        masks = torch.from_numpy(talking.transpose(0, 2, 1).reshape(-1, frames))
+        own = np.flatnonzero((chosen == np.arange(chunks * speakers)) & talking.any(axis=1).ravel())
+
+        def embed(batch: slice) -> NDArray[np.float32]:
+            rows = own[batch]
+            waveforms = torch.stack([windows[row // speakers] for row in rows])
+            embedded: NDArray[np.float32] = self._embedding(waveforms[:, None], masks=masks[rows])
+            return embedded
+
+        batches = _batches(len(own), self.embedding_batch_size)
+        embeddings = np.full((chunks * speakers, self._embedding.dimension), np.nan, np.float32)
+        embeddings[own] = np.concatenate([*self._worked(embed, batches, "embeddings", hook)])
+        return embeddings[chosen].reshape(chunks, speakers, -1)
+
+    def _embedded(self, segmentations: SlidingWindowFeature) -> NDArray[np.uint8]:
+        """Where each speaker talks alone; where that is too little to be embedded, all that he says."""
+        talking: NDArray[np.uint8] = segmentations.data
+        alone = talking * (talking.sum(axis=2, keepdims=True) < 2)
+        samples = self._embedding.sample_rate * segmentations.sliding_window.duration
+        least = math.ceil(talking.shape[1] * self._embedding.min_num_samples / samples)
+        return np.where(alone.sum(axis=1, keepdims=True) > least, alone, talking)
+
+    def _windows(self, file: Mapping[str, Any]) -> Windows:
+        inference = self._segmentation
+        waveform: Tensor = self._audio(file)[0][0]
+        size = inference.model.audio.get_num_samples(inference.duration)
+        return Windows(waveform, size, round(inference.step * SAMPLE_RATE_HZ))
+
+    def _worked(
+        self,
+        work: Callable[[slice], NDArray[Any]],
+        batches: Sequence[slice],
+        stage: str,
+        hook: Callable[..., None] | None,
+    ) -> Iterator[NDArray[Any]]:
+        """What `work` makes of the batches, on lanes; `hook` hears how many are done."""
+        tell: Callable[..., None] = functools.partial(hook or _nobody, stage, None, total=len(batches))
+        tell(completed=0)
+        for done, result in enumerate(side_by_side(work, batches, self.lanes), 1):
+            tell(completed=done)
+            yield result
 
     def reconstruct(
         self,
@@ -181,6 +261,14 @@ class Diarization(SpeakerDiarization):
         active = np.zeros_like(votes)
         np.put_along_axis(active, ranked, np.arange(clusters) < count.data, axis=1)
         return SlidingWindowFeature(active, frames)
+
+
+def _nobody(*_: Any, **__: Any) -> None:
+    """Hears how far the work has come."""
+
+
+def _batches(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 class Clustering(AgglomerativeClustering):

@@ -51,7 +51,7 @@ class Recordings:
         try:
             with self._use(digest) as turn:
                 async with turn.lock:
-                    await finish(asyncio.to_thread(self._place, path, digest))
+                    await finish(self._place(path, digest))
                 yield digest
         finally:
             try:
@@ -90,37 +90,44 @@ class Recordings:
             if not turn.users:
                 del self._turns[digest]
 
-    # ---- in threads ------------------------------------------------------------------------------
+    async def _place(self, path: Path, digest: str) -> None:
+        """Put the file where it is kept, and it and its name on the disk.
 
-    def _place(self, path: Path, digest: str) -> None:
-        """Put the file where it is kept, and all that leads to it on the disk."""
+        The name comes first, so that the disk is waited for once. A crash in between may leave a name with
+        half a recording; no job is stored then, and `sweep` removes it.
+        """
         target = self.path(digest)
         with needing_room():
-            _sync(path)
-            if not target.parent.exists():
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _sync(self._root)
-            with contextlib.suppress(FileExistsError):  # the same bytes came before
-                self._link(path, target)
-            _sync(target.parent)
+            await asyncio.to_thread(self._link, path, target)
+            await asyncio.gather(*(asyncio.to_thread(_sync, path) for path in (target, target.parent)))
+
+    # ---- in threads ------------------------------------------------------------------------------
 
     def _link(self, path: Path, target: Path) -> None:
-        """Give the file its name at once, never half of it. Raises FileExistsError."""
+        """Give the file its name."""
         try:
             os.link(path, target)
+        except FileExistsError:
+            pass  # the same bytes came before
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
                 raise
             with self.incoming.directory() as directory:
-                copy = directory / "copy"
-                shutil.copyfile(path, copy)
-                _sync(copy)
-                copy.rename(target)
+                shutil.copyfile(path, directory / "copy")
+                (directory / "copy").rename(target)
 
     def _tidy(self) -> tuple[int, list[str]]:
-        """Remove what can't be a recording; returns how much that was, and the digests of those kept."""
+        """Remove what can't be a recording; returns how much that was, and the digests of those kept.
+
+        All directories that there may be are made here, so that each is on the disk before there is
+        anything in it.
+        """
         removed = self.incoming.sweep()
         self._root.mkdir(mode=0o700, exist_ok=True)
+        for number in range(256):
+            (self._root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        for directory in (self._root, self._root.parent):
+            _sync(directory)
         digests = []
         for path in [path for path in self._root.rglob("*") if not path.is_dir()]:
             digest = path.parent.name + path.name

@@ -4,12 +4,13 @@ Every time of day is aware, in UTC; every position and length is in seconds.
 """
 
 import datetime
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from whisperd.transcript.model import Detection, Priority, Segment, SpeakerHints, Task
+from whisperd.transcript.model import Detection, Priority, Request, Segment, SpeakerHints, Task
 
 JobType = Literal["transcription", "diarization", "transcription_with_diarization"]
 JobStatus = Literal["pending", "queued", "processing", "completed", "failed", "cancelled"]
@@ -49,6 +50,10 @@ class Work(Struct, frozen=True, kw_only=True):
     hotwords: str | None = None
     temperature: float | None = None
     beam_size: int | None = None
+
+    def request(self, audio: Path) -> Request:
+        """The same, of the recording at `audio`."""
+        return Request(audio=audio, **structs.asdict(self))
 
 
 class JobError(Struct, frozen=True, kw_only=True):
@@ -132,7 +137,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
 
     id: str
     """Orders the events of one job: `REVISION`, or `REVISION.SEGMENT`. That of progress is the id of the
-    event before it, so that nothing is missed by who resumes there; empty where there was none.
+    event before it, so that nothing is missed by who resumes there.
     """
     kind: Literal["status", "progress", "segment"]
     job: Job

@@ -57,7 +57,6 @@ def add(db: Connection, new: Job) -> Job:
         "owner": new.owner,
         "idempotency_key": new.idempotency_key,
         "type": new.type,
-        "rank": PRIORITIES.index(new.priority),
         "created_at": micros(new.created_at),
         "deadline": micros(new.deadline),
         **_changing(new),
@@ -80,6 +79,7 @@ def _changing(job: Job) -> dict[str, Any]:
     """The columns of what may change in a job."""
     return {
         "status": job.status,
+        "turn": PRIORITIES.index(job.priority) if job.status in ("pending", "queued") else None,
         "digest": job.source.digest,
         "due_at": micros(job.due_at),
         "completed_at": micros(job.completed_at),

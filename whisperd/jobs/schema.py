@@ -16,10 +16,10 @@ _JOBS: Final = (
         owner TEXT NOT NULL,
         idempotency_key TEXT,
         type TEXT NOT NULL,
-        rank INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
         deadline INTEGER,
         status TEXT NOT NULL,
+        turn INTEGER,
         digest TEXT,
         due_at INTEGER,
         completed_at INTEGER,
@@ -27,13 +27,13 @@ _JOBS: Final = (
     ) STRICT
     """,
     "CREATE UNIQUE INDEX jobs_by_key ON jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL",
-    # Lists are filtered and counted off in these two, without a look at the rows.
-    "CREATE INDEX jobs_by_owner ON jobs (owner, created_at, seq, type)",
-    "CREATE INDEX jobs_by_status ON jobs (status, owner, created_at, seq, type)",
-    """
-    CREATE INDEX jobs_by_turn ON jobs (rank, created_at, seq, due_at)
-    WHERE status IN ('pending', 'queued')
-    """,
+    # One for each way to filter a list, so that a page of it takes as long among few jobs as among many.
+    "CREATE INDEX jobs_by_owner ON jobs (owner, created_at, seq)",
+    "CREATE INDEX jobs_by_status ON jobs (status, owner, created_at, seq)",
+    "CREATE INDEX jobs_by_type ON jobs (owner, type, created_at, seq)",
+    "CREATE INDEX jobs_by_type_and_status ON jobs (owner, type, status, created_at, seq)",
+    # `turn` is the rank of the priority while a job waits; NULL when it does not.
+    "CREATE INDEX jobs_by_turn ON jobs (turn, created_at, seq, due_at) WHERE turn IS NOT NULL",
     "CREATE INDEX jobs_by_deadline ON jobs (deadline) WHERE completed_at IS NULL",
     "CREATE INDEX jobs_by_end ON jobs (completed_at, seq) WHERE completed_at IS NOT NULL",
     "CREATE INDEX jobs_by_end_of_audio ON jobs (completed_at, seq) WHERE digest IS NOT NULL",

@@ -54,20 +54,20 @@ class Store(Protocol):
     async def recover(self) -> int:
         """After a start: give back the jobs that were running, without counting the attempt."""
 
-    async def claim(self, *, at: datetime.datetime) -> Job | None:
+    async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
         """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt, which
-        `began` with this revision.
+        `began` with this revision. `fetched`: of those alone whose recording need not be fetched.
         """
 
-    async def next_due(self) -> datetime.datetime | None:
-        """When the next of the jobs that wait for another attempt is due."""
+    async def next_due(self, *, fetched: bool = False) -> datetime.datetime | None:
+        """When the next of the jobs that wait for another attempt is due; `fetched` as above."""
 
     async def overdue(self, *, at: datetime.datetime) -> Sequence[Job]:
         """Jobs that have not ended and whose deadline has passed."""
 
     async def fetched(self, job_id: str, attempt: int, source: Source) -> Job | None:
-        """The recording was fetched and is kept; work on it `began` with this revision. None when the job
-        went on without this attempt.
+        """The recording was fetched and is kept: with it the job waits for its turn, and for the same attempt
+        once more. None when the job went on without this attempt.
         """
 
     async def complete(

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 QUICK_BYTES: Final = 2**21
 """So much is written or removed in about a millisecond, no longer than a thread takes to be handed it."""
+_HASHED_BYTES: Final = 2**19
+"""So much is hashed and written in a millisecond: what is left to do when the last byte has come."""
 
 
 class Sink:
@@ -23,6 +25,7 @@ class Sink:
     def __init__(self, file: BinaryIO, *, lasting: bool = False) -> None:
         self._file = file
         self._hash = hashlib.sha256() if lasting else None
+        self._enough = _HASHED_BYTES if lasting else QUICK_BYTES
         self._pieces: list[bytes] = []
         self._unwritten = 0
         self._writing: asyncio.Task[None] | None = None
@@ -31,7 +34,7 @@ class Sink:
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of what was written, hexadecimal, where the file was to last."""
+        """SHA-256 of what was written, hexadecimal, where the file is to last."""
         return self._hash.hexdigest() if self._hash else None
 
     async def write(self, piece: bytes) -> None:
@@ -39,15 +42,15 @@ class Sink:
         self._pieces.append(piece)
         self._unwritten += len(piece)
         self.size += len(piece)
-        if self._unwritten >= QUICK_BYTES:
+        if self._unwritten >= self._enough:
             await self._written()
             self._writing = asyncio.create_task(asyncio.to_thread(self._put, self._take()))
 
     async def end(self) -> None:
-        """Write what is left; a file that is to last is on the disk then."""
+        """Write what is left."""
         await self._written()
         if self._hash:
-            await finish(asyncio.to_thread(self._put_last, self._take()))
+            await finish(asyncio.to_thread(self._put, self._take()))
         else:
             self._put(self._take())
 
@@ -70,21 +73,18 @@ class Sink:
         self._file.writelines(pieces)
         if self._hash:
             self._file.flush()
-            # Linux starts to write to the disk here, and does not wait: little is left to do at the end.
+            # Linux starts to write to the disk here, and does not wait for it.
             os.posix_fadvise(self._file.fileno(), start, 0, os.POSIX_FADV_DONTNEED)
             for piece in pieces:
                 self._hash.update(piece)
 
-    def _put_last(self, pieces: list[bytes]) -> None:
-        self._put(pieces)
-        os.fsync(self._file.fileno())
-
 
 @contextlib.asynccontextmanager
 async def storing(path: Path, *, lasting: bool = False) -> AsyncIterator[Sink]:
-    """Fill a new file; one that is to be `lasting` is on the disk, and its digest known, at the end.
+    """Fill a new file. Raises Unavailable when the disk is full.
 
-    Raises Unavailable when the disk is full.
+    One that is `lasting` is hashed, and on its way to the disk, while it comes: then it takes little time to
+    wait for that at the end, which is left to who keeps it.
     """
     with needing_room(), path.open("xb") as file:
         sink = Sink(file, lasting=lasting)

@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
-from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver
 
 from whisperd.config.live import Live
 from whisperd.journal import fields
 from whisperd.media.disk import finish
+from whisperd.media.resolver import Resolver
 from whisperd.media.spool import Spool
 from whisperd.media.transfer import Transfers
 from whisperd.media.urls import parse, shown
@@ -29,7 +29,7 @@ class Fetcher:
         live: Live,
         spool: Spool,
         *,
-        resolver: Callable[[], AbstractResolver] = ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = Resolver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transfers = Transfers(live, resolver)

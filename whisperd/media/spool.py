@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from whisperd.media.disk import needing_room
+
 
 class Spool:
     """A directory that holds nothing but the private directories of running requests."""
@@ -23,9 +25,10 @@ class Spool:
 
     @contextlib.contextmanager
     def directory(self) -> Iterator[Path]:
-        """A new directory, removed with all in it on the way out."""
+        """A new directory, removed with all in it on the way out. Raises Unavailable on a full disk."""
         path = self.root / secrets.token_hex(12)
-        path.mkdir(mode=0o700)
+        with needing_room():
+            path.mkdir(mode=0o700)
         try:
             yield path
         finally:

@@ -6,9 +6,9 @@ No error of aiohttp's gets out of here, for many of them hold the whole URL, and
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from aiohttp import (
     ClientConnectorDNSError,
@@ -40,6 +40,7 @@ from whisperd.errors import (
 )
 from whisperd.media.disk import storing
 from whisperd.media.guard import Guard
+from whisperd.media.resolver import Resolver
 from whisperd.media.urls import parse, shown
 
 MAX_REDIRECTS: Final = 20
@@ -54,13 +55,21 @@ Moved = Callable[[], None]
 """Called whenever something was sent or received."""
 
 
+class Posted(NamedTuple):
+    """What was answered to a POST."""
+
+    status: int
+    retry_after: str | None
+    """As it was sent."""
+
+
 class Transfers:
     """The HTTP client: all that it connects to, a guard has let through.
 
     A URL's user and password are sent to the URL's own host, and not to one that it redirects to.
     """
 
-    def __init__(self, live: Live, resolver: Callable[[], AbstractResolver]) -> None:
+    def __init__(self, live: Live, resolver: Callable[[], AbstractResolver] = Resolver) -> None:
         self._live = live
         self._make_resolver = resolver
         self._opened: tuple[ClientSession, Guard] | None = None
@@ -92,6 +101,24 @@ class Transfers:
         target = parse(url)
         async with self._patience(target) as moved, self._answer("PUT", target, moved, body=path):
             pass
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Posted:
+        """Send a body, once: every answer will do, a redirect too, and nothing but its head is read.
+
+        Raises ParameterError, UrlRefused, FetchFailed.
+        """
+        target = parse(url)
+        session, guard = self._open()
+        guard.check(target)
+        try:
+            async with asyncio.timeout(timeout_s):
+                with _blaming(target):
+                    async with session.post(
+                        target, data=body, headers=headers, allow_redirects=False
+                    ) as response:
+                        return Posted(response.status, response.headers.get("Retry-After"))
+        except TimeoutError:
+            raise FetchFailed(f"{shown(target)}: no answer within {timeout_s:g} s") from None
 
     async def aclose(self) -> None:
         """Close what is open."""

@@ -150,6 +150,16 @@ class Timings(Struct, frozen=True, kw_only=True):
     diarize_s: float = 0.0
     total_s: float = 0.0
 
+    @property
+    def wall_s(self) -> float:
+        """What the recording took, without waiting for its turn."""
+        return max(0.0, self.total_s - self.queued_s)
+
+    @property
+    def device_s(self) -> float:
+        """Of that, what the models took; those of text and of speakers may work at the same time."""
+        return self.transcribe_s + self.diarize_s
+
 
 class Transcript(Struct, frozen=True, kw_only=True):
     """The answer, whatever dialect it is told in."""

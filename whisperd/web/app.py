@@ -9,6 +9,8 @@ from aiohttp import web
 
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
+from whisperd.jobs.desk import Desk
+from whisperd.llm import LanguageModels
 from whisperd.media.downloads import Downloads
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
@@ -22,6 +24,11 @@ from whisperd.web.dialects import (
     flask_service,
     lexia,
     lexia_diarization,
+    lexia_diarizations,
+    lexia_events,
+    lexia_jobs,
+    lexia_transcriptions,
+    llm,
     openai,
     openai_batch,
     openai_models,
@@ -34,12 +41,25 @@ from whisperd.web.dialects import (
 )
 from whisperd.web.endpoint import Dialect, Endpoint
 from whisperd.web.gate import guarded, hold
-from whisperd.web.keys import DIALECT_OF, DOCUMENT, DOWNLOADS, FETCHER, GATE, LIVE, METRICS, SERVICE, SPOOL
+from whisperd.web.keys import (
+    DESK,
+    DIALECT_OF,
+    DOCUMENT,
+    DOWNLOADS,
+    FETCHER,
+    GATE,
+    LIVE,
+    LLM,
+    METRICS,
+    SERVICE,
+    SPOOL,
+)
 from whisperd.web.routing import DoubledSlashes, single_slashes
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai_translations.ENDPOINT,
     *openai_models.ENDPOINTS,
+    *llm.ENDPOINTS,
     diarization.ENDPOINT,
     *werify.ENDPOINTS,
     werify_batch.ENDPOINT,
@@ -48,6 +68,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     reflector_translation.TRANSLATE,
     reflector_audio.PAD,
     reflector_audio.MIXDOWN,
+    *lexia_transcriptions.ENDPOINTS,
+    *lexia_diarizations.ENDPOINTS,
+    *lexia_jobs.ENDPOINTS,
+    lexia_events.ENDPOINT,
     *ops.ENDPOINTS,
 )
 
@@ -86,7 +110,15 @@ def _dialect_of(endpoints: Sequence[Endpoint]) -> Callable[[str], Dialect]:
 
 
 def create_app(
-    live: Live, service: Service, spool: Spool, metrics: Metrics, *, fetcher: Fetcher, gate: Gate
+    live: Live,
+    service: Service,
+    spool: Spool,
+    metrics: Metrics,
+    *,
+    fetcher: Fetcher,
+    gate: Gate,
+    desk: Desk,
+    models: LanguageModels,
 ) -> web.Application:
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
@@ -99,6 +131,8 @@ def create_app(
     app[SPOOL] = spool
     app[METRICS] = metrics
     app[GATE] = gate
+    app[DESK] = desk
+    app[LLM] = models
     app.cleanup_ctx.append(_tend_gate)
     app[DOWNLOADS] = Downloads(spool, live)
     app.cleanup_ctx.append(_tend_downloads)
@@ -112,6 +146,7 @@ def create_app(
             app.router.add_route(method, endpoint.path, guarded(endpoint), expect_handler=hold)
     # Parts of what is described, not parts of the API.
     app.router.add_get("/", ops.home)
+    app.router.add_get("/redoc", ops.page)
     app.router.add_get("/docs/{asset}", ops.docs_asset)
     app.router.register_resource(DoubledSlashes(app.router))
     return app
@@ -130,3 +165,4 @@ async def _tend_downloads(app: web.Application) -> AsyncIterator[None]:
 async def _close_connections(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[FETCHER].aclose()
+    await app[LLM].aclose()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from whisperd.errors import ConfigError
+from whisperd.web.bodies import json_reply
 
 
 class Reloaded(Struct, frozen=True):
@@ -29,13 +29,9 @@ def create_control(reload: Callable[[], Reloaded]) -> web.Application:
         try:
             reply: Struct = reload()
         except ConfigError as error:
-            return _json(Refused(error.message), status=400)
-        return _json(reply, status=200)
+            return json_reply(Refused(error.message), status=400)
+        return json_reply(reply, status=200)
 
     app = web.Application()
     app.router.add_post("/reload", handle)
     return app
-
-
-def _json(body: Struct, status: int) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

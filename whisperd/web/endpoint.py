@@ -34,7 +34,10 @@ class Reply:
     doc: str
     bodies: tuple[type[Struct], ...] = ()
     """One of these; none for plain text."""
-    content_type: str = "application/json"
+    many: bool = False
+    """A list of them."""
+    content_type: str | None = "application/json"
+    """None where there is no body."""
     status: int = 200
     example: Any = None
 
@@ -55,7 +58,9 @@ class Endpoint:
     """Parts of the path."""
     query: tuple[Field[Any], ...] = ()
     files: tuple[FileField, ...] = ()
-    """The form's fields that carry recordings; one of them must be there."""
+    """The form's fields that carry recordings; one of them must be there, or one that has a URL."""
+    urls: tuple[Field[Any], ...] = ()
+    """The form's fields that have the URL of a recording, instead; such a form may also be urlencoded."""
     form: tuple[Field[Any], ...] = ()
     """Its other fields."""
     body: type[Struct] | None = None

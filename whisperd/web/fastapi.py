@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from whisperd.errors import MissingFile, MissingParameter, ParameterError, WhisperdError
+from whisperd.web.bodies import json_reply
 from whisperd.web.fields import Field
 
 
@@ -59,12 +59,7 @@ def renderer(
 
     def render(request: web.Request, error: WhisperdError) -> web.Response:
         if isinstance(error, ParameterError | MissingFile):
-            return reply(Detail([wrong(request, error)]), 422)
-        return reply(Detail(error.message), error.status)
+            return json_reply(Detail([wrong(request, error)]), 422)
+        return json_reply(Detail(error.message), error.status)
 
     return render
-
-
-def reply(body: Struct, status: int) -> web.Response:
-    """A body as JSON."""
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from whisperd.errors import ParameterError
+from whisperd.errors import ParameterError, TooLarge
 
 T = TypeVar("T")
 
@@ -69,6 +69,12 @@ class Values:
     def every(self, field: Field[T]) -> list[T]:
         """All the values of a field, in the order they were sent. Raises ParameterError."""
         return [_read(field, text) for text in self._sent.get(plain_name(field.name), ()) if text]
+
+    def check_size(self, field: Field[Any]) -> None:
+        """Raise TooLarge for a value that is larger than the field's may be: `receive` has seen to that."""
+        for text in self._sent.get(plain_name(field.name), ()):
+            if len(text.encode()) > field.max_bytes:
+                raise TooLarge(f"the field is larger than {field.max_bytes // 1024} KiB", param=field.name)
 
     def parts(self, field: Field[Any]) -> Mapping[str, str]:
         """The texts of a field that was sent as an object, `x[key]`, by their keys."""

@@ -12,6 +12,7 @@ from whisperd.access.limits import Quota
 from whisperd.config.live import Live
 from whisperd.errors import WhisperdError
 from whisperd.jobs.desk import Desk
+from whisperd.llm import LanguageModels
 from whisperd.media.downloads import Downloads
 from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
@@ -45,6 +46,7 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)
 FETCHER: Final = web.AppKey("fetcher", Fetcher)
 GATE: Final = web.AppKey("gate", Gate)
+LLM: Final = web.AppKey("llm", LanguageModels)
 DOWNLOADS: Final = web.AppKey("downloads", Downloads)
 DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of")
 """The dialect that is spoken at a path, served or not."""

@@ -156,8 +156,8 @@ def _use(request: web.Request, this: Exchange, caller: Caller, status: int, wall
         status=status,
         latency_s=wall_s,
         audio_s=sum(transcript.duration for transcript in this.transcripts),
-        wall_s=sum(max(0.0, each.total_s - each.queued_s) for each in timings),
-        device_s=sum(each.transcribe_s + each.diarize_s for each in timings),
+        wall_s=sum(each.wall_s for each in timings),
+        device_s=sum(each.device_s for each in timings),
         tokens_in=this.tokens_input,
         tokens_out=this.tokens_output,
     )

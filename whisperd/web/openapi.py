@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,19 @@ from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import Field, FileField
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+_KEY: Final = "key"
+_BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key, where this server wants one: `whisperd keys create`.",
+}
 _CAPTURE: Final = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
+
+_PLAIN: Final[dict[str, dict[str, Any]]] = {
+    "application/json": {"type": "object"},
+    "text/event-stream": {},  # some take this for the stream, and some for each of its events
+}
+"""Schemas of bodies that no struct describes; others are text."""
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -29,7 +42,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "whisperd", "version": __version__, "license": {"name": "MIT"}},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {_KEY: _BEARER}},
     }
 
 
@@ -54,6 +67,8 @@ def _operation(endpoint: Endpoint, path: str, by_type: dict[type, Any]) -> dict[
         "tags": list(dict.fromkeys(part.dialect.name for part in parts)),
         "responses": _responses(parts, by_type),
     }
+    if any(part.permission for part in parts):
+        operation["security"] = [{}, {_KEY: []}]  # a key may be needed, and may be sent in any case
     if doc := "\n\n".join(part.doc for part in parts if part.doc):
         operation["description"] = doc
     if parameters := _parameters(parts):
@@ -88,6 +103,8 @@ def _body(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]
     content: dict[str, Any] = {}
     if forms := [_form(part) for part in parts if part.files]:
         content["multipart/form-data"] = {"schema": _any_of(forms)}
+    if plain := [_form(replace(part, files=())) for part in parts if part.urls]:
+        content["application/x-www-form-urlencoded"] = {"schema": _any_of(plain)}
     if bodies := [by_type[part.body] for part in parts if part.body]:
         content["application/json"] = {"schema": _any_of(bodies)}
         if examples := [part.example for part in parts if part.example is not None]:
@@ -100,8 +117,9 @@ def _body(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]
 def _form(endpoint: Endpoint) -> dict[str, Any]:
     files = {file.name: _recording(file) for file in endpoint.files}
     others = {field.name: _schema(field) | {"description": field.doc} for field in endpoint.form}
+    either = [*files, *(field.name for field in endpoint.urls)]
     required: dict[str, Any] = (
-        {"required": list(files)} if len(files) == 1 else {"anyOf": [{"required": [name]} for name in files]}
+        {"required": either} if len(either) == 1 else {"anyOf": [{"required": [name]} for name in either]}
     )
     return {"type": "object", **required, "properties": files | others}
 
@@ -120,15 +138,16 @@ def _schema(field: Field[Any]) -> dict[str, Any]:
 
 
 def _responses(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str, Any]:
-    named: dict[tuple[int, str], list[Reply]] = {}
+    named: dict[tuple[int, str | None], list[Reply]] = {}
     for part in parts:
         for reply in part.replies:
             named.setdefault((reply.status, reply.content_type), []).append(reply)
     responses: dict[str, Any] = {}
     for (status, content_type), replies in named.items():
-        described = responses.setdefault(str(status), {"description": "", "content": {}})
+        described = responses.setdefault(str(status), {"description": ""})
         described["description"] = _sentences((described["description"], *(reply.doc for reply in replies)))
-        described["content"][content_type] = _content(replies, by_type)
+        if content_type:
+            described.setdefault("content", {})[content_type] = _content(replies, by_type)
     errors = _any_of(by_type[part.dialect.error] for part in parts)
     responses["default"] = {
         "description": "What was wrong",
@@ -138,8 +157,8 @@ def _responses(parts: Sequence[Endpoint], by_type: dict[type, Any]) -> dict[str,
 
 
 def _content(replies: Sequence[Reply], by_type: dict[type, Any]) -> dict[str, Any]:
-    bodies = [by_type[body] for reply in replies for body in reply.bodies]
-    plain = {"type": "object" if replies[0].content_type == "application/json" else "string"}
+    bodies = [_listed(by_type[body], reply) for reply in replies for body in reply.bodies]
+    plain = _PLAIN.get(replies[0].content_type or "", {"type": "string"})
     content: dict[str, Any] = {"schema": _any_of(bodies) if bodies else plain}
     if examples := [reply for reply in replies if reply.example is not None]:
         content["examples"] = {
@@ -147,6 +166,10 @@ def _content(replies: Sequence[Reply], by_type: dict[type, Any]) -> dict[str, An
             for number, reply in enumerate(examples, start=1)
         }
     return content
+
+
+def _listed(schema: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    return {"type": "array", "items": schema} if reply.many else schema
 
 
 def _any_of(schemas: Iterable[dict[str, Any]]) -> dict[str, Any]:

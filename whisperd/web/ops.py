@@ -9,11 +9,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from whisperd import __version__
 from whisperd.errors import NotReady, WhisperdError
 from whisperd.status import Status, WorkerStatus
 from whisperd.transcript.model import Notice
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.keys import DOCUMENT, METRICS, SERVICE
+from whisperd.web.keys import DOCUMENT, LLM, METRICS, SERVICE
 
 
 class Detail(Struct, frozen=True):
@@ -38,7 +39,8 @@ class Services(Struct, frozen=True, kw_only=True):
 
     stt: Literal["healthy", "unavailable"]
     diarization: Literal["healthy", "unavailable"]
-    llm: Literal["unavailable"] = "unavailable"
+    llm: Literal["healthy", "unavailable"]
+    """A language model's server, where one is configured."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -81,8 +83,8 @@ class Readiness(Struct, frozen=True):
     reason: str | None
 
 
-def describe(status: Status) -> Health:
-    """The status as clients read it."""
+def describe(status: Status, *, llm: bool) -> Health:
+    """The status as clients read it. `llm`: whether a language model's server answers."""
     stt, diarization = status.worker("transcribe"), status.worker("diarize")
     name = stt.device_name if stt else None
     device = stt.device if stt else None
@@ -101,6 +103,7 @@ def describe(status: Status) -> Health:
         services=Services(
             stt=_can(status, stt),
             diarization=_can(status, diarization),
+            llm="healthy" if llm else "unavailable",
         ),
         timestamp=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(),
         uptime_s=round(status.uptime_s, 3),
@@ -131,7 +134,8 @@ def _word(status: Status) -> Literal["healthy", "starting", "degraded", "stoppin
 
 async def health(request: web.Request) -> web.Response:
     """Answer 200 whatever the state: the body tells it."""
-    return _json(describe(request.app[SERVICE].status()))
+    llm = await request.app[LLM].answers()
+    return _json(describe(request.app[SERVICE].status(), llm=llm))
 
 
 async def live(_: web.Request) -> web.Response:
@@ -203,9 +207,27 @@ async def document(request: web.Request) -> web.Response:
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
 
 
-async def home(_: web.Request) -> web.Response:
+class Home(Struct, frozen=True, kw_only=True):
+    """Where to look."""
+
+    name: Literal["whisperd"] = "whisperd"
+    version: str = __version__
+    docs: Literal["/docs"] = "/docs"
+    openapi: Literal["/openapi.json"] = "/openapi.json"
+
+
+async def home(request: web.Request) -> web.Response:
+    """Browsers are led to the page, programs told where it is."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return await page(request)
+    response = _json(Home())
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+async def page(_: web.Request) -> web.Response:
     """To the page."""
-    return web.Response(status=302, headers={"Location": "/docs"})
+    return web.Response(status=302, headers={"Location": "/docs", "Vary": "Accept"})
 
 
 def _json(body: Struct, status: int = 200) -> web.Response:

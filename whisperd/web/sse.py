@@ -1,7 +1,7 @@
 """Server-sent events: a reply that grows while its reader listens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -62,7 +62,7 @@ class Events:
         await self._response.write(data)
 
 
-async def beating(source: AsyncIterator[T], events: Events) -> AsyncIterator[T]:
+async def beating(source: AsyncIterator[T], events: Events) -> AsyncGenerator[T, None]:
     """What the source yields; while it is silent a sign of life goes to the reader now and then."""
     while True:
         step = asyncio.ensure_future(anext(source))

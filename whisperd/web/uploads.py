@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from whisperd.config.schema import Limits
 from whisperd.config.units import Size
 from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
-from whisperd.media.disk import QUICK_BYTES, Sink, finish, storing
+from whisperd.media.disk import QUICK_BYTES, Sink, finish, needing_room, storing
 from whisperd.media.spool import Spool
 from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.keys import LIVE, SPOOL
@@ -153,7 +153,8 @@ class _Reading:
             if filename is not None:
                 self._check_file(name)
                 path = directory / str(len(self._uploads)) / "upload"
-                path.parent.mkdir()
+                with needing_room():
+                    path.parent.mkdir()
                 sink = await self._store(part, path, name)
                 filename = PureWindowsPath(filename).name
                 self._uploads.append(Upload(name, path, filename, sink.size, sink.digest))

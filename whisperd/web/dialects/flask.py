@@ -19,6 +19,7 @@ from whisperd.errors import (
     WhisperdError,
 )
 from whisperd.transcript.model import Request, Transcript
+from whisperd.web.bodies import json_reply
 from whisperd.web.crossroads import LIKELY, NO, Sent, Way
 from whisperd.web.dialects.flask_replies import EXAMPLE, TranscriptJson, links, rendered, transcript_json
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
@@ -119,19 +120,14 @@ def render_error(request: web.Request, error: WhisperdError) -> web.Response:
     """`{"error": ...}`."""
     match error:
         case MissingFile():
-            return json(ErrorJson(error="No audio file provided."), 400)
+            return json_reply(ErrorJson(error="No audio file provided."), 400)
         case UnknownModel():
-            return json(
+            return json_reply(
                 ErrorJson(error=error.message, allowed_models=list(request.app[SERVICE].models())), 400
             )
         case EngineError():
-            return json(ErrorJson(error=f"Transcription failed: {error.message}"), error.status)
-    return json(ErrorJson(error=error.message), error.status)
-
-
-def json(body: Struct, status: int = 200) -> web.Response:
-    """A body as JSON."""
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+            return json_reply(ErrorJson(error=f"Transcription failed: {error.message}"), error.status)
+    return json_reply(ErrorJson(error=error.message), error.status)
 
 
 DIALECT: Final = Dialect(name="flask", render_error=render_error, error=ErrorJson)

@@ -7,7 +7,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from whisperd.errors import UnknownRoute
-from whisperd.web.dialects.flask import DIALECT, has_gpu, json, owner
+from whisperd.web.bodies import json_reply
+from whisperd.web.dialects.flask import DIALECT, has_gpu, owner
 from whisperd.web.dialects.flask_gpu import GpuJson, VramJson, loaded, read_gpu, read_vram
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import text
@@ -85,7 +86,7 @@ async def healthz(request: web.Request) -> web.StreamResponse:
             vram=await read_vram(status),
         ),
     )
-    return json(body, 200 if status.ready else 503)
+    return json_reply(body, 200 if status.ready else 503)
 
 
 # ---- the GPU's memory --------------------------------------------------------------------------
@@ -111,14 +112,14 @@ class DiarizationUnloadedJson(Struct, frozen=True, kw_only=True):
 
 async def gpu_status(request: web.Request) -> web.StreamResponse:
     """Tell of the GPU's memory."""
-    return json(await read_gpu(request.app[SERVICE].status()))
+    return json_reply(await read_gpu(request.app[SERVICE].status()))
 
 
 async def unload_whisper(request: web.Request) -> web.StreamResponse:
     """End the workers of Whisper models that nobody needs now."""
     service = request.app[SERVICE]
     models = await service.unload("transcribe")
-    return json(
+    return json_reply(
         WhisperUnloadedJson(
             message=_unloaded(models),
             models_unloaded=len(models),
@@ -132,7 +133,9 @@ async def unload_diarization(request: web.Request) -> web.StreamResponse:
     """End the diarization worker, where nobody needs it now."""
     service = request.app[SERVICE]
     models = await service.unload("diarize")
-    return json(DiarizationUnloadedJson(message=_unloaded(models), vram=await read_vram(service.status())))
+    return json_reply(
+        DiarizationUnloadedJson(message=_unloaded(models), vram=await read_vram(service.status()))
+    )
 
 
 def _unloaded(models: list[str]) -> str:

@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from whisperd.errors import EngineError, WhisperdError
 from whisperd.transcript.model import Notice, Request, Segment, Transcript, Word
 from whisperd.web import fastapi
+from whisperd.web.bodies import json_reply
 from whisperd.web.crossroads import LIKELY, NO, SURELY, Sent, Way
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Field, FileField, flag
@@ -38,7 +39,7 @@ def renderer(
 
     def render_error(request: web.Request, error: WhisperdError) -> web.Response:
         if isinstance(error, EngineError):
-            return fastapi.reply(fastapi.Detail(f"{work} failed: {error.message}"), error.status)
+            return json_reply(fastapi.Detail(f"{work} failed: {error.message}"), error.status)
         return render(request, error)
 
     return render_error

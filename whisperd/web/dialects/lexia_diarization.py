@@ -133,7 +133,7 @@ def _diarization(
             num_segments=len(kept),
             num_overlaps=len(overlaps),
             overlap_duration=round(sum(overlap.duration for overlap in overlaps), 3),
-            processing_time=round(timings.total_s - timings.queued_s, 3),
+            processing_time=round(timings.wall_s, 3),
         ),
         rttm=formats.rttm(kept, name),
         warnings=warnings or UNSET,

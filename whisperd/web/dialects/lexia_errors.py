@@ -6,7 +6,6 @@ Some of them Lexia wraps once more, in `detail`. These have both, so that whoeve
 from collections.abc import Callable, Collection
 from typing import Any, Final, Literal, NamedTuple
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
@@ -15,6 +14,7 @@ from whisperd.errors import (
     InvalidId,
     MediaError,
     MissingFile,
+    MissingParameter,
     NotCancellable,
     ParameterError,
     RateLimited,
@@ -27,6 +27,7 @@ from whisperd.errors import (
     UnknownModel,
     WhisperdError,
 )
+from whisperd.web.bodies import json_reply
 from whisperd.web.endpoint import Dialect
 from whisperd.web.fields import Field
 
@@ -73,6 +74,10 @@ _SYNC: Final = {
 }
 
 
+_PARAMS: Final = {"diarize": "speaker_labels", "language": "language_code"}
+"""What callers call a part of the request that has another name inside."""
+
+
 def dialect(family: Family, *, sync: bool = False, query: Collection[Field[Any]] = ()) -> Dialect:
     """The dialect of some endpoints: `sync` ones answer with the result itself, and `query` is theirs."""
     return Dialect(name="lexia", render_error=_renderer(family, sync, query), error=ErrorBody)
@@ -86,6 +91,7 @@ def _renderer(
     def render_error(_: web.Request, error: WhisperdError) -> web.Response:
         told = _told(error, family, sync)
         param = getattr(error, "param", None)
+        param = _PARAMS.get(param or "", param)
         detail = ErrorDetail(
             error.message if type(error) is not WhisperdError else _UNFORESEEN,
             told.type,
@@ -93,9 +99,7 @@ def _renderer(
             told.code,
         )
         body = ErrorBody(detail, Wrapped(detail) if told.wrapped else UNSET)
-        return web.Response(
-            body=msgspec.json.encode(body), status=told.status, content_type="application/json"
-        )
+        return json_reply(body, told.status)
 
     return render_error
 
@@ -116,7 +120,7 @@ def _told(error: WhisperdError, family: Family, sync: bool) -> _Told:
 
 def _refused(error: RequestError, family: Family, sync: bool) -> _Told:
     match error:
-        case MissingFile() if family == "diarization" and not sync:
+        case MissingFile() | MissingParameter(param="audio_url") if family == "diarization" and not sync:
             return _Told(400, _INVALID, "missing_audio_source", wrapped=True)
         case ParameterError(param="audio_url") if family == "diarization":
             return _Told(400, _INVALID, "invalid_url_format", wrapped=True)

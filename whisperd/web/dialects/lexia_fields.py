@@ -49,6 +49,8 @@ def _object(value: str) -> dict[str, Any]:
         return msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):
         raise ValueError("a JSON object") from None
+    except RecursionError:
+        raise ValueError("a JSON object that is not nested so deeply") from None
 
 
 # ---- the fields ----------------------------------------------------------------------------------

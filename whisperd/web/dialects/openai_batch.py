@@ -16,6 +16,7 @@ from whisperd.errors import EmptyFile, MissingFile, ParameterError, UnknownModel
 from whisperd.tasks import scoped
 from whisperd.transcript.model import Notice
 from whisperd.web import fastapi
+from whisperd.web.bodies import json_reply
 from whisperd.web.crossroads import NO, SURELY, Sent, Way
 from whisperd.web.dialects import openai_examples as examples
 from whisperd.web.dialects.openai_fields import FILE, SPOKEN, read_shape, read_spoken
@@ -53,7 +54,7 @@ def render_error(request: web.Request, error: WhisperdError) -> web.Response:
     """A sentence; a list for what FastAPI itself refuses, which is a `batch` that is no boolean."""
     if isinstance(error, ParameterError) and error.param == BATCH.name:
         return _refuse(request, error)
-    return fastapi.reply(fastapi.Detail(error.message), error.status)
+    return json_reply(fastapi.Detail(error.message), error.status)
 
 
 DIALECT: Final = Dialect(name="reflector", render_error=render_error, error=fastapi.Detail)

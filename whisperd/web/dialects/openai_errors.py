@@ -2,11 +2,11 @@
 
 from typing import Final
 
-import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from whisperd.errors import WhisperdError
+from whisperd.web.bodies import json_reply
 from whisperd.web.endpoint import Dialect
 
 _PARAMS: Final = {"known_speakers": "known_speaker_references[]"}
@@ -37,9 +37,7 @@ def error_body(error: WhisperdError) -> ErrorBody:
 
 def render_error(_: web.Request, error: WhisperdError) -> web.Response:
     """The error as a reply."""
-    return web.Response(
-        body=msgspec.json.encode(error_body(error)), status=error.status, content_type="application/json"
-    )
+    return json_reply(error_body(error), error.status)
 
 
 DIALECT: Final = Dialect(name="openai", render_error=render_error, error=ErrorBody)

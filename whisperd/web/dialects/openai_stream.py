@@ -6,7 +6,8 @@ as `diarized_json` each with a `transcript.text.segment`.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 
 import msgspec
 from aiohttp import web
@@ -28,9 +29,7 @@ from whisperd.web.dialects.openai_replies import (
 )
 from whisperd.web.keys import EXCHANGE
 from whisperd.web.speech import process
-
-HEARTBEAT_S = 15.0
-"""Silence after which a comment is sent, so that nobody on the way gives the connection up."""
+from whisperd.web.sse import Events, beating
 
 
 class Delta(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.delta"):
@@ -58,23 +57,38 @@ async def stream(
     said: asyncio.Queue[Segment | None] = asyncio.Queue()
     work = asyncio.create_task(process(request, wanted, _Ear(said)))
     work.add_done_callback(lambda _: said.put_nowait(None))
-    events = _Events(request, warnings)
+    codes = ", ".join({notice.code for notice in warnings})
+    events = Events(request, {"X-Whisperd-Warnings": codes} if codes else {})
     telling = _Telling(shape, [known.name for known in wanted.known_speakers])
     try:
-        while segment := await events.meanwhile(said):
-            if not wanted.speakers:
-                await events.send(telling.of(segment))
+        async with (
+            contextlib.aclosing(_heard(said)) as heard,
+            contextlib.aclosing(beating(heard, events)) as segments,
+        ):
+            async for segment in segments:
+                if not wanted.speakers:
+                    await _send(events, telling.of(segment))
         transcript = await work
-        await events.send(telling.rest(transcript, [*warnings, *transcript.warnings]))
+        await _send(events, telling.rest(transcript, [*warnings, *transcript.warnings]))
     except WhisperdError as error:
         if not events.begun:
             raise
         request[EXCHANGE].failure = error
-        await events.fail(error)
+        await events.send(msgspec.json.encode(error_body(error)), event="error")
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
     return await events.end()
+
+
+async def _heard(said: "asyncio.Queue[Segment | None]") -> AsyncGenerator[Segment, None]:
+    while segment := await said.get():
+        yield segment
+
+
+async def _send(events: Events, told: Iterator[Struct]) -> None:
+    for event in told:
+        await events.send(msgspec.json.encode(event))
 
 
 class _Ear:
@@ -136,52 +150,3 @@ class _Telling:
             usage=Usage(transcript.duration),
             warnings=list(warnings) or UNSET,
         )
-
-
-class _Events:
-    """A reply of server-sent events, which begins with the first."""
-
-    def __init__(self, request: web.Request, warnings: Sequence[Notice]) -> None:
-        self._request = request
-        self._response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",  # nginx would collect them
-            }
-        )
-        if warnings:
-            self._response.headers["X-Whisperd-Warnings"] = ", ".join({notice.code for notice in warnings})
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was sent."""
-        return self._response.prepared
-
-    async def meanwhile(self, said: "asyncio.Queue[Segment | None]") -> Segment | None:
-        """The next of a queue, with a sign of life for each while that it takes."""
-        while True:
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    return await said.get()
-            except TimeoutError:
-                await self._write(b": still at it\n\n")
-
-    async def send(self, events: Iterator[Struct]) -> None:
-        """Send events."""
-        for event in events:
-            await self._write(b"data: " + msgspec.json.encode(event) + b"\n\n")
-
-    async def fail(self, error: WhisperdError) -> None:
-        """Tell of an error, which ends the stream."""
-        await self._write(b"event: error\ndata: " + msgspec.json.encode(error_body(error)) + b"\n\n")
-
-    async def end(self) -> web.StreamResponse:
-        """The whole reply, sent."""
-        await self._response.write_eof()
-        return self._response
-
-    async def _write(self, data: bytes) -> None:
-        if not self._response.prepared:
-            await self._response.prepare(self._request)
-        await self._response.write(data)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from whisperd.errors import RequestError
 from whisperd.media.disk import finish
 from whisperd.tasks import scoped
-from whisperd.web import fastapi
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.reflector_requests import dialect, naming, read_body, recording
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.keys import FETCHER, SERVICE, SPOOL
@@ -57,7 +57,7 @@ async def pad(request: web.Request) -> web.StreamResponse:
     ):
         await request.app[SERVICE].pad(track, result, body.start_time_seconds, patient=True)
         size = await _deliver(request, result, body.output_url)
-    return fastapi.reply(PaddedJson(size=size), 200)
+    return json_reply(PaddedJson(size=size), 200)
 
 
 def _check_pad(body: PadBody) -> None:
@@ -104,7 +104,7 @@ async def mix(request: web.Request) -> web.StreamResponse:
                 tracks, result, delays_s, body.target_sample_rate, patient=True
             )
         size = await _deliver(request, result, body.output_url)
-    return fastapi.reply(MixedJson(size=size, duration_ms=round(seconds * 1000, 2)), 200)
+    return json_reply(MixedJson(size=size, duration_ms=round(seconds * 1000, 2)), 200)
 
 
 def _tracks(body: MixBody) -> tuple[list[str], list[float]]:

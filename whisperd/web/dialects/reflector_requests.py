@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from whisperd.errors import ParameterError, RequestError, Unavailable, WhisperdError
 from whisperd.web import fastapi
-from whisperd.web.bodies import read_json
+from whisperd.web.bodies import json_reply, read_json
 from whisperd.web.endpoint import Dialect
 from whisperd.web.fields import Field
 from whisperd.web.keys import FETCHER
@@ -34,7 +34,7 @@ def _renderer(
 
     def render_error(request: web.Request, error: WhisperdError) -> web.Response:
         if work and not isinstance(error, RequestError | Unavailable):
-            return fastapi.reply(fastapi.Detail(f"{work} failed: {error.message}"), error.status)
+            return json_reply(fastapi.Detail(f"{work} failed: {error.message}"), error.status)
         return render(request, error)
 
     return render_error

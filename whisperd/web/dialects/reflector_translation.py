@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from whisperd.errors import MissingParameter, ParameterError, UnknownModel
 from whisperd.transcript.languages import code_of
-from whisperd.web import fastapi
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.reflector_requests import dialect, read_body
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import text
@@ -57,7 +57,7 @@ async def translate(request: web.Request) -> web.StreamResponse:
     source = body.source_language or values.one(SOURCE) or _SOURCE
     target = body.target_language or values.one(TARGET) or _TARGET
     found = await _translated(request, original, source, target)
-    return fastapi.reply(TranslationJson({source: original, target: found}), 200)
+    return json_reply(TranslationJson({source: original, target: found}), 200)
 
 
 async def _translated(request: web.Request, original: str, source: str, target: str) -> str:

@@ -22,7 +22,7 @@ from whisperd.errors import (
 )
 from whisperd.transcript.model import Notice, Request, Task
 from whisperd.web import fastapi
-from whisperd.web.bodies import read_json
+from whisperd.web.bodies import json_reply, read_json
 from whisperd.web.crossroads import PERHAPS, SURELY, Sent, Way
 from whisperd.web.dialects.werify_replies import (
     EXAMPLE,
@@ -70,7 +70,7 @@ _render: Final = fastapi.renderer((*QUERY, URL), aliases={"diarize": SPEAKERS.na
 def render_error(request: web.Request, error: WhisperdError) -> web.Response:
     """FastAPI's shapes; what is wrong with a URL is the caller's mistake, as it was to the original."""
     if isinstance(error, UrlRefused | UrlNotFound | FetchFailed):
-        return fastapi.reply(fastapi.Detail(error.message), 400)
+        return json_reply(fastapi.Detail(error.message), 400)
     return _render(request, error)
 
 
@@ -184,7 +184,7 @@ def _text(value: object) -> str:
 async def queue_status(request: web.Request) -> web.StreamResponse:
     """Tell how busy the service is."""
     service = request.app[SERVICE]
-    return fastapi.reply(queue(service.status(), service.tally), 200)
+    return json_reply(queue(service.status(), service.tally), 200)
 
 
 # ---- the endpoints -------------------------------------------------------------------------------

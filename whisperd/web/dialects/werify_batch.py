@@ -10,7 +10,7 @@ from aiohttp import web
 
 from whisperd.errors import EmptyFile, MediaError, MissingFile, WhisperdError
 from whisperd.transcript.model import Notice
-from whisperd.web import fastapi
+from whisperd.web.bodies import json_reply
 from whisperd.web.dialects.werify import (
     DIALECT,
     QUERY,
@@ -59,7 +59,7 @@ async def transcribe_batch(request: web.Request) -> web.StreamResponse:
         total_processing_time=round(time.monotonic() - started, 2),
         results=results,
     )
-    return fastapi.reply(body, 200)
+    return json_reply(body, 200)
 
 
 async def _entry(

@@ -97,7 +97,7 @@ def transcript_json(transcript: Transcript, warnings: list[Notice], *, with_segm
         text=transcript.text,
         language=transcript.language,
         duration=round(transcript.duration, 2),
-        processing_time=round(transcript.timings.total_s - transcript.timings.queued_s, 2),
+        processing_time=round(transcript.timings.wall_s, 2),
         queue_wait_time=round(transcript.timings.queued_s, 2),
         segments=_segments(transcript) if with_segments else None,
         warnings=warnings or UNSET,

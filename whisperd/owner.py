@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Final
 
-from whisperd.errors import ModelFilesError
+from whisperd.errors import WhisperdError
 
 SERVICE_USER: Final = "whisperd"
 
@@ -16,7 +16,7 @@ SERVICE_USER: Final = "whisperd"
 def act_as_owner(state: Path) -> None:
     """Become, for the rest of this process, the owner of `state`; make it when it does not exist.
 
-    Only root can become somebody else. Raises ModelFilesError for anybody who may not write there.
+    Only root can become somebody else. Raises WhisperdError for anybody who may not write there.
     """
     try:
         if not state.exists():
@@ -25,10 +25,10 @@ def act_as_owner(state: Path) -> None:
             _become(state.stat())
     except OSError as error:
         hint = "; run this with sudo" if isinstance(error, PermissionError) else ""
-        raise ModelFilesError(f"can't write {error.filename or state}: {error.strerror}{hint}") from error
+        raise WhisperdError(f"can't write {error.filename or state}: {error.strerror}{hint}") from error
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
         owner = _name(state.stat().st_uid)
-        raise ModelFilesError(f"{state} belongs to {owner}: run this with sudo, or as {owner}")
+        raise WhisperdError(f"{state} belongs to {owner}: run this with sudo, or as {owner}")
 
 
 def _make(state: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whose the files of a model are. Each case runs in a process of its own, which can't go back to root."""
+"""Whose the files in the state directory are. Each case has a process of its own: none can be root again."""
 
 import os
 import pwd
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from whisperd.errors import ModelFilesError
-from whisperd.models.owner import act_as_owner
+from whisperd.errors import WhisperdError
+from whisperd.owner import act_as_owner
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 NOBODY = 65534
@@ -33,11 +33,11 @@ def run(state: Path, before: str = "", after: str = "") -> subprocess.CompletedP
     lines = (
         "import os, sys",
         "from pathlib import Path",
-        "from whisperd.models import owner",
+        "from whisperd import owner",
         f"state = Path({str(state)!r})",
         before,
         "try: owner.act_as_owner(state)",
-        "except owner.ModelFilesError as error: sys.exit(str(error))",
+        "except owner.WhisperdError as error: sys.exit(str(error))",
         after,
     )
     return subprocess.run(
@@ -53,7 +53,7 @@ def test_a_missing_state_directory_is_made_with_those_above_it(state: Path) -> N
 
 @needs_root
 @pytest.mark.usefixtures("reachable")
-def test_what_root_pulls_belongs_to_the_owner_of_the_state_directory(state: Path) -> None:
+def test_what_root_writes_belongs_to_the_owner_of_the_state_directory(state: Path) -> None:
     state.mkdir()
     os.chown(state, NOBODY, NOBODY)
     done = run(state, after="(state / 'models').mkdir(); print(os.getgroups(), os.environ['HOME'])")
@@ -109,5 +109,5 @@ def test_a_user_who_may_not_make_the_state_directory_is_told_to_use_sudo(state: 
 
 def test_a_state_directory_that_is_a_file_is_named(state: Path) -> None:
     state.write_text("")
-    with pytest.raises(ModelFilesError, match=r"can't write .*Not a directory"):
+    with pytest.raises(WhisperdError, match=r"can't write .*Not a directory"):
         act_as_owner(state / "below")
