@@ -51,13 +51,9 @@ def test_a_cpu_gets_a_model_and_an_arithmetic_that_suit_it(by_hand: Config) -> N
     assert isinstance(transcribe, TranscribeSetup)
     assert isinstance(diarize, DiarizeSetup)
     assert (transcribe.device, transcribe.compute_type) == ("cpu", "int8")
-<<<<<<< HEAD
     assert (transcribe.concurrency, transcribe.threads) == (32, 1)
     assert (transcribe.batches, transcribe.batch_size) == (8, 4)
-=======
-    assert (transcribe.concurrency, transcribe.threads) == (8, 1)
     assert diarize.threads == 8
->>>>>>> main
     assert made.serving.device == "cpu"
     assert [note.code for note in made.serving.notes] == ["cpu_only"]
 
@@ -102,6 +98,13 @@ def test_large_blocks_of_a_diarization_go_back_to_the_system(by_hand: Config) ->
     made = planned(by_hand)
     assert int(made.workers[2].environment["MALLOC_MMAP_THRESHOLD_"]) < 8 * 2**20
     assert "MALLOC_MMAP_THRESHOLD_" not in made.workers[1].environment
+
+
+def test_large_blocks_of_a_transcription_are_kept_to_be_used_again(by_hand: Config) -> None:
+    made = planned(by_hand)
+    tunables = made.workers[1].environment["GLIBC_TUNABLES"]
+    assert f"glibc.malloc.mmap_threshold={2**31}" in tunables.split(":")
+    assert "GLIBC_TUNABLES" not in made.workers[2].environment
 
 
 def test_the_model_that_auto_means_is_named_when_it_is_missing(config: Config) -> None:

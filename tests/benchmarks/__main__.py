@@ -5,11 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-<<<<<<< HEAD
-from . import health, latency, memory, speed, start, throughput
-=======
-from . import diarization, health, jobs, latency, memory, speed, start
->>>>>>> main
+from . import diarization, health, jobs, latency, memory, speed, start, throughput
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -18,12 +14,9 @@ BENCHMARKS = {
     "start": start.measure,
     "health": health.measure,
     "speed": speed.measure,
-<<<<<<< HEAD
     "throughput": throughput.measure,
-=======
     "diarization": diarization.measure,
     "jobs": jobs.measure,
->>>>>>> main
 }
 
 
