@@ -25,7 +25,7 @@ def line(of: BatchQueue[Work], names: str, key: int = 0, rank: int = 0) -> Line[
 
 
 def taken(of: BatchQueue[Work]) -> str:
-    return " ".join(work.name for work in of.take())
+    return " ".join(work.name for work in of.take() or ())
 
 
 def test_a_request_has_whole_batches_when_it_is_alone() -> None:
@@ -129,3 +129,7 @@ def test_an_empty_queue_is_waited_at_until_something_comes_or_it_closes() -> Non
     serving.join(10)
     assert not serving.is_alive()
     assert all(batch[0].name == "a1" for batch in taken_late)
+
+
+def test_who_has_waited_long_enough_for_a_batch_is_told_so() -> None:
+    assert queue().take(patience_s=0.01) is None

@@ -40,7 +40,7 @@ _GIVE_BACK: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 """Larger blocks go back to the system at once. Without it glibc keeps what a batch took among small results
 that stay, and a long recording takes gigabytes more."""
 
-_KEEP: Final = {
+KEEP: Final = {
     "GLIBC_TUNABLES": ":".join(
         f"glibc.malloc.{name}={value}"
         for name, value in (
@@ -208,7 +208,7 @@ class _Planner:
             batches=batches,
             batch_size=batch_size,
         )
-        environment = {**_KEEP, **self._environment(choice.device, threads)}
+        environment = {**KEEP, **self._environment(choice.device, threads)}
         need = memory_need(_weights_bytes(self._store, model), choice.compute_type)
         return WorkerPlan("transcribe", setup, environment, concurrency, need)
 

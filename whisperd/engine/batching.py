@@ -68,13 +68,14 @@ class BatchQueue(Generic[W]):
         """Before what the request has: all that comes later waits for it."""
         self._put(line, line.works.extendleft, works[::-1])
 
-    def take(self) -> list[W]:
-        """The next batch; waits for one. Empty once the queue is closed."""
+    def take(self, patience_s: float | None = None) -> list[W] | None:
+        """The next batch; waits for one. None if there was none for so long, empty once the queue is closed."""
         with self._changed:
             while not self._closed:
                 if (first := self._next()) is not None:
                     return self._batch(first)
-                self._changed.wait()
+                if not self._changed.wait(patience_s):
+                    return None
         return []
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from faster_whisper import WhisperModel
 from faster_whisper.transcribe import get_compression_ratio
 from numpy.typing import NDArray
 
+from whisperd.engine import heap
 from whisperd.engine.attempts import Attempts, Decoded
 from whisperd.engine.batching import BatchQueue, Line
 from whisperd.engine.coverage import Span, missed
@@ -36,6 +37,8 @@ _BEST_OF: Final = 5
 _TOKENS_PER_S: Final = 15
 """Nobody speaks faster; a decoder that does in a fitted window has lost its way."""
 _SOME_TOKENS: Final = 20
+_IDLE_S: Final = 30.0
+"""After so long without a batch the memory of the last one goes back to the system."""
 
 Encoded = NDArray[Any]
 """A chunk's encoder output, shape (positions, dimensions)."""
@@ -129,9 +132,15 @@ class Recognizer:
             threading.Thread(target=self._serve, name=f"batch-{number}", daemon=True).start()
 
     def _serve(self) -> None:
-        while batch := self.queue.take():
-            self._do(batch)
-            self.batches += 1
+        patience_s: float | None = None
+        while (batch := self.queue.take(patience_s)) != []:
+            if batch is None:
+                heap.give_back()
+                patience_s = None
+            else:
+                self._do(batch)
+                self.batches += 1
+                patience_s = _IDLE_S
 
     def _do(self, batch: Sequence[Hearing | Transcribing]) -> None:
         """All of them, or if that fails each half; one that fails by itself fails its request."""
