@@ -29,6 +29,11 @@ def form(path: str, recording: Path, **fields: str) -> Form:
 
 def post(port: int, upload: Form) -> float:
     """Send over a new connection; seconds until the whole reply is there."""
+    return exchange(port, upload)[0]
+
+
+def exchange(port: int, upload: Form) -> tuple[float, bytes]:
+    """Send over a new connection; seconds until the whole reply is there, and the reply."""
     started = time.perf_counter()
     connection = send(port, upload)
     reply = connection.getresponse()
@@ -37,7 +42,7 @@ def post(port: int, upload: Form) -> float:
     connection.close()
     if reply.status != 200:
         raise RuntimeError(f"POST {upload.path}: {reply.status} {body[:500]!r}")
-    return seconds
+    return seconds, body
 
 
 def send(port: int, upload: Form) -> http.client.HTTPConnection:

@@ -1,57 +1,65 @@
 """Many short recordings at once, and a long one: the daemon beside faster-whisper by itself.
 
-faster-whisper runs in this process, on 1 thread and on as many as there are cores, and the better counts. The
-two take turns, so that whatever else the machine does meets both alike; each ratio is of one turn's pair.
+faster-whisper runs in this process, on 1 thread and on as many as there are cores; the faster of the two in a
+trial counts. It and the daemon take turns, so that whatever else the machine does meets both alike, and each
+ratio is of one turn's pair. Beside each time stands how many words were wrong.
 """
 
 import functools
 import itertools
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
-import wave
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-import numpy as np
-from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
-from recordings import CORPUS
-from running import STATE, Daemon
+import psutil
+from running import Daemon
 
-from .client import form, post
+from . import spoken
+from .alone import Alone
+from .client import Form, exchange, form
 from .report import Figure, percentile, spread
+from .spoken import Spoken
 
-MODELS: Final = ("tiny.en", "base")
+MODELS: Final = ("tiny.en",)
 CLIPS: Final = 32
-LONG_S: Final = 363
-TURNS: Final = 5
+TURNS: Final = 3
 _FIELDS: Final = {
     "language": "en",
     "response_format": "verbose_json",
     "timestamp_granularities[]": "word",
 }
-_OPTIONS: Final = {"language": "en", "beam_size": 5, "word_timestamps": True, "vad_filter": True}
 _CORES: Final = len(os.sched_getaffinity(0))
+
+
+class Outcome(NamedTuple):
+    """Of one turn."""
+
+    seconds: float
+    wrong: int
+    """Words."""
 
 
 def measure(directory: Path) -> Iterator[Figure]:
     """Both models; nothing where the corpus is absent."""
-    speech = sorted((CORPUS / "speech").glob("spk1_*.wav")) + [
-        CORPUS / "speech" / name for name in ("LJ050-0131.wav", "jfk.flac")
-    ]
-    if not speech[-1].exists():
+    clips = spoken.clips(directory)
+    if not clips:
         return
-    clips = [_wav(directory / f"{path.stem}.wav", [decode_audio(str(path))]) for path in speech]
-    sounds = [decode_audio(str(path)) for path in clips]
-    long = _wav(directory / "long.wav", _over_and_over(sounds))
     for model in MODELS:
-        yield from _model(directory, model, list(itertools.islice(itertools.cycle(clips), CLIPS)), long)
+        yield from _model(directory, model, clips)
 
 
-def _model(directory: Path, name: str, clips: Sequence[Path], long: Path) -> Iterator[Figure]:
-    alone = [_Alone(name, threads) for threads in sorted({1, _CORES})]
+def _model(directory: Path, name: str, clips: Sequence[Spoken]) -> Iterator[Figure]:
+    alone = [Alone(name, threads) for threads in sorted({1, _CORES})]
+    many = list(itertools.islice(itertools.cycle(clips), CLIPS))
+    long = spoken.joined(directory, clips)
+    short = min(clips, key=lambda clip: abs(len(clip.samples) - 3 * 16_000))
     settings = {
         "WHISPERD_TRANSCRIBE__MODEL": name,
         "WHISPERD_TRANSCRIBE__COMPUTE_TYPE": "int8",
@@ -59,116 +67,138 @@ def _model(directory: Path, name: str, clips: Sequence[Path], long: Path) -> Ite
         "WHISPERD_DIARIZE__ENABLED": "false",
     }
     with Daemon(directory, settings) as daemon:
-
-        def at_once(paths: Sequence[Path]) -> list[float]:
-            uploads = [form("/v1/audio/transcriptions", path, **_FIELDS) for path in paths]
-            with ThreadPoolExecutor(len(uploads)) as clients:
-                return list(clients.map(lambda upload: post(daemon.port, upload), uploads))
-
-        at_once(clips)
+        posted = functools.partial(_posted, daemon.port)
+        posted(many)
         yield from _ratios(
-            f"{CLIPS} clips at once, {name}, against one after the other",
+            f"{CLIPS} clips at once, {name}, against WhisperModel.transcribe, one after the other",
             5.0,
-            lambda: at_once(clips),
-            [functools.partial(each.transcribe, clips) for each in alone],
+            many,
+            posted,
+            [each.transcribe for each in alone],
         )
-        yield from _ratios(
-            f"{LONG_S} s, {name}, against WhisperModel.transcribe",
-            2.0,
-            lambda: at_once([long]),
-            [functools.partial(each.transcribe, [long]) for each in alone],
-        )
-        yield from _ratios(
-            f"{LONG_S} s, {name}, against BatchedInferencePipeline",
-            1.2,
-            lambda: at_once([long]),
-            [functools.partial(each.transcribe_batched, long, size) for each in alone for size in (4, 8)],
-        )
+        yield from _loss(daemon, name, many)
+        yield _latency(daemon, name, alone[0], many)
         yield from _ratios(
             f"one clip of 3 s, {name}, against WhisperModel.transcribe",
             2.5,
-            lambda: at_once(clips[:1]),
-            [functools.partial(each.transcribe, clips[:1]) for each in alone],
+            [short],
+            posted,
+            [each.transcribe for each in alone],
         )
-        waits = at_once(clips)
-        locked = list(itertools.accumulate(alone[0].transcribe([clip]) for clip in clips))
-        yield Figure(
-            f"95th percentile of {CLIPS} clips at once, {name}, against one lock around transcribe",
-            percentile(waits, 95) / percentile(locked, 95),
-            "",
-            0.5,
-            f"{percentile(waits, 95):.2f} s and {percentile(locked, 95):.2f} s",
+        yield from _ratios(
+            f"{spoken.LONG_S} s, {name}, against WhisperModel.transcribe",
+            2.0,
+            [long],
+            posted,
+            [each.transcribe for each in alone],
         )
+        yield from _ratios(
+            f"{spoken.LONG_S} s, {name}, against BatchedInferencePipeline",
+            1.2,
+            [long],
+            posted,
+            [functools.partial(each.transcribe_batched, size=size) for each in alone for size in (4, 8, 16)],
+        )
+        yield from _words(name, [*clips, spoken.telephone(directory)], posted, alone[0])
+
+
+def _posted(port: int, recordings: Sequence[Spoken]) -> list[str]:
+    """What the daemon hears in them, all posted at once."""
+    uploads = [form("/v1/audio/transcriptions", each.path, **_FIELDS) for each in recordings]
+    return [text for _, text in _exchanged(port, uploads)]
+
+
+def _exchanged(port: int, uploads: Sequence[Form]) -> list[tuple[float, str]]:
+    with ThreadPoolExecutor(len(uploads)) as clients:
+        replies = list(clients.map(functools.partial(exchange, port), uploads))
+    return [(seconds, str(json.loads(body)["text"])) for seconds, body in replies]
 
 
 def _ratios(
-    what: str, goal: float, ours: Callable[[], Any], theirs: Sequence[Callable[[], Any]]
+    what: str,
+    goal: float,
+    recordings: Sequence[Spoken],
+    ours: Callable[[Sequence[Spoken]], list[str]],
+    theirs: Sequence[Callable[[Sequence[Spoken]], list[str]]],
 ) -> Iterator[Figure]:
     """How many times as fast as the fastest of the others."""
-    ours_s: list[float] = []
-    theirs_s: list[list[float]] = [[] for _ in theirs]
-    for _ in range(TURNS):
-        ours_s.append(_seconds(ours))
-        for seconds, run in zip(theirs_s, theirs, strict=True):
-            seconds.append(_seconds(run))
-    best = min(theirs_s, key=statistics.median)
-    ratios = [their / our for our, their in zip(ours_s, best, strict=True)]
+    best = min(theirs, key=lambda run: _turn(run, recordings).seconds) if len(theirs) > 1 else theirs[0]
+    turns = [(_turn(ours, recordings), _turn(best, recordings)) for _ in range(TURNS)]
+    ratios = [their.seconds / our.seconds for our, their in turns]
+    words = sum(spoken.length(each.words) for each in recordings)
     yield Figure(what, statistics.median(ratios), "x", goal, spread(ratios), at_least=True)
-    yield Figure("  the daemon", statistics.median(ours_s), "s", None, spread(ours_s))
-    yield Figure("  the other", statistics.median(best), "s", None, spread(best))
+    for who, outcomes in zip(("the daemon", "the other"), zip(*turns, strict=True), strict=True):
+        wrong = statistics.median_high([each.wrong for each in outcomes])
+        seconds = [each.seconds for each in outcomes]
+        how = f"{spread(seconds)}; {wrong} of {words} words wrong"
+        yield Figure(f"  {who}", statistics.median(seconds), "s", None, how)
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _turn(run: Callable[[Sequence[Spoken]], list[str]], recordings: Sequence[Spoken]) -> Outcome:
     started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+    texts = run(recordings)
+    seconds = time.perf_counter() - started
+    return Outcome(seconds, _wrong(recordings, texts))
 
 
-class _Alone:
-    """faster-whisper in this process."""
+def _wrong(recordings: Sequence[Spoken], texts: Sequence[str]) -> int:
+    return sum(spoken.errors(each.words, text) for each, text in zip(recordings, texts, strict=True))
 
-    def __init__(self, name: str, threads: int) -> None:
-        self._model = WhisperModel(
-            str(STATE / "models" / name),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=threads,
-            local_files_only=True,
+
+def _loss(daemon: Daemon, name: str, clips: Sequence[Spoken]) -> Iterator[Figure]:
+    """What of CTranslate2's own speed is left after detection, chunking, features, checks and HTTP."""
+    worker = next(
+        each for each in psutil.Process(daemon.process.pid).children() if "transcribe" in each.cmdline()
+    )
+    command = [sys.executable, "-m", "benchmarks.bare", name, *(str(each.path) for each in clips)]
+    shares = []
+    for _ in range(3):
+        bare = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=worker.environ() | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        self._batched = BatchedInferencePipeline(self._model)
-
-    def transcribe(self, paths: Sequence[Path]) -> float:
-        """One after the other, decoding included; the seconds that it took."""
-        started = time.perf_counter()
-        for path in paths:
-            segments, _ = self._model.transcribe(decode_audio(str(path)), **_OPTIONS)
-            list(segments)
-        return time.perf_counter() - started
-
-    def transcribe_batched(self, path: Path, size: int) -> None:
-        """In batches of its own chunks."""
-        segments, _ = self._batched.transcribe(decode_audio(str(path)), batch_size=size, **_OPTIONS)
-        list(segments)
+        shares.append(float(bare.stdout) / _turn(functools.partial(_posted, daemon.port), clips).seconds)
+    yield Figure(
+        f"{CLIPS} clips at once, {name}, of CTranslate2's speed alone",
+        100 * statistics.median(shares),
+        "%",
+        90,
+        spread(shares, 100),
+        at_least=True,
+    )
 
 
-def _over_and_over(sounds: Sequence[Any]) -> list[Any]:
-    """Half a second apart, until it is long enough."""
-    pause = np.zeros(8000, np.float32)
-    made: list[Any] = []
-    length = 0
-    for sound in itertools.cycle(sounds):
-        if length >= LONG_S * 16_000:
-            return made
-        made += [sound, pause]
-        length += len(sound) + len(pause)
-    return made
+def _latency(daemon: Daemon, name: str, alone: Alone, clips: Sequence[Spoken]) -> Figure:
+    """All at once, and through a lock that lets one after the other transcribe."""
+    uploads = [form("/v1/audio/transcriptions", each.path, **_FIELDS) for each in clips]
+    waits = [seconds for seconds, _ in _exchanged(daemon.port, uploads)]
+    locked = list(itertools.accumulate(_turn(alone.transcribe, [clip]).seconds for clip in clips))
+    ours, theirs = percentile(waits, 95), percentile(locked, 95)
+    return Figure(
+        f"95th percentile of {CLIPS} clips at once, {name}, against one lock around transcribe",
+        ours / theirs,
+        "",
+        0.5,
+        f"{ours:.2f} s and {theirs:.2f} s",
+    )
 
 
-def _wav(path: Path, sounds: Sequence[Any]) -> Path:
-    samples = (np.concatenate(sounds) * 32_767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(samples.tobytes())
-    return path
+def _words(
+    name: str,
+    recordings: Sequence[Spoken],
+    ours: Callable[[Sequence[Spoken]], list[str]],
+    alone: Alone,
+) -> Iterator[Figure]:
+    """Each recording by itself."""
+    wrong = _wrong(recordings, [ours([each])[0] for each in recordings])
+    theirs = _wrong(recordings, alone.transcribe(recordings))
+    words = sum(spoken.length(each.words) for each in recordings)
+    yield Figure(
+        f"words wrong in {len(recordings)} recordings, {name}; goal: faster-whisper's",
+        wrong,
+        f"of {words}",
+        theirs,
+    )
