@@ -69,7 +69,7 @@ class BatchQueue(Generic[W]):
         self._put(line, line.works.extendleft, works[::-1])
 
     def take(self, patience_s: float | None = None) -> list[W] | None:
-        """The next batch, once there is one; None if there was none for so long, empty if the queue is closed."""
+        """The next batch; None if there was none for so long. Empty once the queue is closed."""
         with self._changed:
             while not self._closed:
                 if (first := self._next()) is not None:

@@ -9,7 +9,8 @@ from typing import Final
 from whisperd.engine.batching import Line
 from whisperd.engine.features import WINDOW
 from whisperd.engine.prepared import Prepared
-from whisperd.engine.recognition import Encoded, Heard, Hearing, Recognizer, Transcribing
+from whisperd.engine.recognition import Recognizer
+from whisperd.engine.works import Encoded, Heard, Hearing, Transcribing
 
 _SURE: Final = 0.7
 """Probability from which on a language is believed that was heard in fitted windows."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from whisperd.engine.chunks import Chunk
 from whisperd.engine.features import Mel, fitted
-from whisperd.engine.recognition import Encoded
+from whisperd.engine.works import Encoded
 
 
 @dataclass(frozen=True, slots=True)

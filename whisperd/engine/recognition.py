@@ -7,10 +7,9 @@ there; the others of its batch are done.
 import gc
 import logging
 import threading
-from collections.abc import Hashable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 import ctranslate2
 import numpy as np
@@ -19,103 +18,24 @@ from faster_whisper.transcribe import get_compression_ratio
 from numpy.typing import NDArray
 
 from whisperd.engine import heap
-from whisperd.engine.attempts import Attempts, Decoded
-from whisperd.engine.batching import BatchQueue, Line
-from whisperd.engine.coverage import Span, missed
-from whisperd.engine.features import FRAMES_PER_S, WINDOW, Mel, padded
+from whisperd.engine.attempts import Decoded
+from whisperd.engine.batching import BatchQueue
+from whisperd.engine.coverage import missed
+from whisperd.engine.features import FRAMES_PER_S, WINDOW, padded
 from whisperd.engine.passages import TIMESTAMP_S, passages
 from whisperd.engine.prompts import MAX_TOKENS, Prompts
 from whisperd.engine.segments import Said
 from whisperd.engine.words import words
+from whisperd.engine.works import BEST_OF, Encoded, Heard, Hearing, Spoken, Transcribing, Work
 from whisperd.errors import OutOfMemory
-from whisperd.transcript.model import Task
 
 logger = logging.getLogger(__name__)
 
-_BEST_OF: Final = 5
-"""Texts that are sampled at a temperature above 0, to keep the most probable."""
 _TOKENS_PER_S: Final = 15
 """Nobody speaks faster; a decoder that does in a fitted window has lost its way."""
 _SOME_TOKENS: Final = 20
 _IDLE_S: Final = 30.0
 """After so long without a batch the memory of the last one goes back to the system."""
-
-Encoded = NDArray[Any]
-"""A chunk's encoder output, shape (positions, dimensions)."""
-Outcome = TypeVar("Outcome")
-
-
-@dataclass(eq=False, kw_only=True)
-class Work:
-    """A chunk on its way through the model."""
-
-    line: "Line[Hearing | Transcribing]"
-    features: Mel
-    context: int
-    """Frames to encode."""
-    encoded: Encoded | None = None
-    """Kept from an earlier turn."""
-
-
-@dataclass(eq=False, kw_only=True)
-class Hearing(Work):
-    """Which language is it?"""
-
-    done: "Future[Heard]" = field(default_factory=Future)
-
-    @property
-    def key(self) -> Hashable:
-        """Windows of one length."""
-        return ("language", self.context)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The probability of each language, by its code."""
-
-    probabilities: dict[str, float]
-    encoded: Encoded
-
-
-@dataclass(eq=False, kw_only=True)
-class Transcribing(Work):
-    """What is said?"""
-
-    language: str
-    task: Task
-    prompt: tuple[int, ...]
-    beam_size: int
-    words: bool
-    speech: Sequence[Span] | None
-    """Where in the chunk detection found it, in seconds; None where nothing vouches for it."""
-    attempts: Attempts
-    done: "Future[Spoken]" = field(default_factory=Future)
-
-    @property
-    def key(self) -> Hashable:
-        """CTranslate2 wants prompts of one length and the same options; alignment one language and task."""
-        temperature = self.attempts.temperature
-        return (
-            "text",
-            self.context,
-            len(self.prompt),
-            self.language,
-            self.task,
-            temperature,
-            self.beam_size if temperature == 0 else _BEST_OF,
-            self.words,
-            self.encoded is None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What was made of a chunk."""
-
-    decoded: Decoded
-    said: list[Said]
-    rests: list[Span]
-    """What of the chunk is to be decoded once more, in its seconds."""
 
 
 class Recognizer:
@@ -237,7 +157,7 @@ class Recognizer:
             if temperature == 0
             else {
                 "beam_size": 1,
-                "num_hypotheses": _BEST_OF,
+                "num_hypotheses": BEST_OF,
                 "sampling_topk": 0,
                 "sampling_temperature": temperature,
             }

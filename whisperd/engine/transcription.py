@@ -20,10 +20,11 @@ from whisperd.engine.doubts import doubts
 from whisperd.engine.features import FRAMES_PER_S, WINDOW, mel, voice_end
 from whisperd.engine.languages import Languages
 from whisperd.engine.prepared import Prepared
-from whisperd.engine.recognition import Recognizer, Spoken, Transcribing
+from whisperd.engine.recognition import Recognizer
 from whisperd.engine.repeats import contains, leaked
 from whisperd.engine.segments import merged, segments
 from whisperd.engine.voice import speaks, speech
+from whisperd.engine.works import Spoken, Transcribing
 from whisperd.protocol import SAMPLE_RATE_HZ, Transcribed, TranscribeJob
 from whisperd.transcript.align import in_order
 from whisperd.transcript.model import PRIORITIES, Segment
