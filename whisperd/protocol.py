@@ -149,6 +149,8 @@ class Transcribed(Struct, frozen=True, tag="transcribed"):
     language: str | None
     language_probability: float | None
     segments: list[Segment]
+    dropped: int = 0
+    """Segments that were left out because of doubts."""
 
 
 class Voice(Struct, frozen=True):
