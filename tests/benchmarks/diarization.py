@@ -142,7 +142,8 @@ def _run(diarizer: Diarizer, recording: Recording, directory: Path) -> list[Turn
 
 def _read(path: Path) -> Samples:
     _, samples = wavfile.read(path)
-    return samples.astype(np.float32) / np.float32(32_768)  # type: ignore[no-any-return]
+    scale = -np.iinfo(samples.dtype).min if samples.dtype.kind == "i" else 1
+    return samples.astype(np.float32) / np.float32(scale)  # type: ignore[no-any-return]
 
 
 def _cores() -> int:
