@@ -95,6 +95,21 @@ async def test_words_segments_and_turns_carry_their_speaker(live: Live, recordin
         assert transcript.warnings == []
 
 
+async def test_doubts_about_the_text_and_what_was_left_out_for_them_are_told(
+    live: Live, recording: Path
+) -> None:
+    async with running(live) as service:
+        transcript = await service.process(Request(audio=recording, prompt="doubted"))
+        assert [(notice.code, notice.message) for notice in transcript.warnings] == [
+            ("text_doubted", "segments that may not be what was said: 1 of 2 (repeated, no_voice)")
+        ]
+        request = Request(audio=recording, prompt="doubted", drop_doubted=True)
+        transcript = await service.process(request)
+        assert [(notice.code, notice.message) for notice in transcript.warnings] == [
+            ("text_dropped", "segments left out because they may not be what was said: 1")
+        ]
+
+
 async def test_a_failed_diarization_costs_the_speakers_and_not_the_text(live: Live, recording: Path) -> None:
     async with running(live) as service:
         request = Request(audio=recording, speakers=True, hints=SpeakerHints(exactly=13))
@@ -247,6 +262,7 @@ async def test_a_caller_can_ask_for_detection_whatever_the_configured_language(
         await service.process(Request(audio=recording, language="auto"))
         with pytest.raises(ParameterError, match="'fr'"):
             await service.process(Request(audio=recording))
+        await service.process(Request(audio=recording, multilingual=True))
 
 
 # ---- patience, sharing, and what is not speech ---------------------------------------------------

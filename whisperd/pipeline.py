@@ -5,9 +5,10 @@ Requests for the same file, which is one that was fetched once for all of them, 
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -129,6 +130,7 @@ class Pipeline:
             raise outcome
         # A long recording's words would hold up the event loop.
         segments = await asyncio.to_thread(align, transcribed.segments, diarization)
+        warnings += _doubts(segments, transcribed.dropped)
         return Answer(
             duration=decoded.samples / SAMPLE_RATE_HZ,
             transcribed=transcribed,
@@ -247,6 +249,17 @@ def _transcribe_job(request: Request, decoded: Decoded, language: str | None) ->
         condition_on_previous_text=request.condition_on_previous_text,
         drop_doubted=request.drop_doubted,
     )
+
+
+def _doubts(segments: Sequence[Segment], dropped: int) -> Iterator[Notice]:
+    """Text that may be made up is nothing to be silent about, and nor is text that is missing."""
+    doubted = [segment.doubts for segment in segments if segment.doubts]
+    if doubted:
+        reasons = ", ".join(dict.fromkeys(itertools.chain.from_iterable(doubted)))
+        share = f"{len(doubted)} of {len(segments)}"
+        yield Notice("text_doubted", f"segments that may not be what was said: {share} ({reasons})")
+    if dropped:
+        yield Notice("text_dropped", f"segments left out because they may not be what was said: {dropped}")
 
 
 class _Stage:

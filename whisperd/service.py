@@ -238,7 +238,7 @@ class Service:
     def _language(self, request: Request) -> str | None:
         """The language's code, None to detect it."""
         language = request.language
-        if language is None and not request.languages:
+        if language is None and not (request.languages or request.multilingual):
             language = self._live.current.transcribe.language
         return None if language == "auto" else language
 

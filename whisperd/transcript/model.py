@@ -137,7 +137,7 @@ class Notice(Struct, frozen=True):
     """Something about the answer that is less than was asked for."""
 
     code: str
-    """For programs: `diarization_failed`, `audio_truncated`, ..."""
+    """For programs: `diarization_failed`, `audio_truncated`, `text_doubted`, `text_dropped`, ..."""
     message: str
 
 
