@@ -30,6 +30,8 @@ class DecodeSetup(Struct, frozen=True, tag="decode"):
 
     concurrency: int
     max_duration_s: float
+    stall_s: float = 300.0
+    """A recording whose decoding makes no progress for so long is given up."""
 
 
 class TranscribeSetup(Struct, frozen=True, tag="transcribe"):
