@@ -37,7 +37,6 @@ def serving(diarization: str | None = "diarization") -> Serving:
     return Serving(
         model="fake",
         device="cpu",
-        device_name=None,
         diarization=diarization,
         notes=(CPU_NOTE,),
     )

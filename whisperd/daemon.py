@@ -101,7 +101,7 @@ class Daemon:
                     # On sockets of our own, callers are told what is loading; those of a socket that systemd
                     # holds wait in its queue instead.
                     sites = [] if passed else await _open(runner, listeners)
-                    for lane in scheduler.lanes.values():
+                    for lane in scheduler.lasting_lanes():
                         lane.wake()
                     if await self._load(parts.service):
                         sites = sites or await _open(runner, listeners)
@@ -110,7 +110,7 @@ class Daemon:
                 await self._drain(parts.service, sites)
             finally:
                 await runner.cleanup()
-                await asyncio.gather(*(lane.end() for lane in scheduler.lanes.values()))
+                await asyncio.gather(*(lane.end() for lane in scheduler.lasting_lanes()))
 
     async def _load(self, service: Service) -> bool:
         """Wait until a job could run; False when asked to stop before. Raises StartError."""
@@ -163,7 +163,7 @@ class Daemon:
 
     async def _tick(self, seconds: float) -> None:
         """Sleep, but wake for a stop or a change of a worker; raise what ended one that must be there."""
-        lanes = self._scheduler.lanes.values()
+        lanes = self._scheduler.lasting_lanes()
         waits = [
             asyncio.ensure_future(event.wait())
             for event in (self._stop, *(lane.worker.changed for lane in lanes))
@@ -238,9 +238,11 @@ def _summary(service: Service) -> str:
     status = service.status()
     if status.reason:
         return f"Not ready: {status.reason}"
-    worker = status.worker("transcribe")
-    what = f"{worker.model} ({worker.compute_type} on {worker.device})" if worker else "nothing"
-    return f"Serving {what}: {status.running} running, {status.waiting} waiting"
+    workers = status.all_of("transcribe")
+    where = ", ".join(f"{worker.compute_type} on {worker.device}" for worker in workers)
+    what = f"{workers[0].model} ({where})" if workers else "nothing"
+    lost = "".join(f"; {note.message}" for note in status.notes if note.code == "device_lost")
+    return f"Serving {what}: {status.running} running, {status.waiting} waiting{lost}"
 
 
 def _address(listener: socket.socket) -> str:

@@ -99,7 +99,28 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "whisperd_requests_waiting", "Requests that wait for their turn.", status.waiting
         )
+        yield from self._queues(status)
         yield from self._workers(status)
+
+    def _queues(self, status: Status) -> Iterator[Metric]:
+        labels = ["kind", "model"]
+        audio = GaugeMetricFamily(
+            "whisperd_queue_audio_seconds", "Length of the recordings still to do.", labels=labels
+        )
+        speed = GaugeMetricFamily(
+            "whisperd_speed_ratio",
+            "Seconds of audio done in a second, all devices together, as measured while they work.",
+            labels=labels,
+        )
+        wait = GaugeMetricFamily(
+            "whisperd_queue_seconds", "Time until they are done at that speed.", labels=labels
+        )
+        for queue in status.queues:
+            what = [queue.kind, queue.model]
+            audio.add_metric(what, queue.audio_s)
+            speed.add_metric(what, queue.speed)
+            wait.add_metric(what, queue.wait_s)
+        yield from (audio, speed, wait)
 
     def _workers(self, status: Status) -> Iterator[Metric]:
         labels = ["kind", "model", "device"]

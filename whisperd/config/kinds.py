@@ -15,7 +15,7 @@ UNIX_PATH_BYTES: Final = 107
 """The kernel's limit on the path of a Unix socket."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
+_DEVICE: Final = re.compile(r"auto|cpu|cuda|cuda:all|cuda:(0|[1-9][0-9]*)(,cuda:(0|[1-9][0-9]*))*")
 
 
 class HostPort(NamedTuple):
@@ -68,7 +68,13 @@ def _positive(number: float) -> None:
 
 def _device(text: str) -> None:
     if not _DEVICE.fullmatch(text):
-        raise ValueError(f'"{text}" is not a device; use "auto", "cpu", "cuda" or "cuda:N"')
+        raise ValueError(
+            f'"{text}" is not a device; use "auto", "cpu", "cuda", "cuda:N", several of these with commas '
+            'between them, or "cuda:all"'
+        )
+    names = text.split(",")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f'"{text}" names {twice} twice')
 
 
 def _language(text: str) -> None:

@@ -111,11 +111,15 @@ class Limits:
     upload: Bytes = option(Size("2GiB"), "Largest upload.", live=True)
     duration: Time = option(Duration("12h"), "Longest recording.")
     waiting: Count = option(
-        64, "Requests that may wait for their turn; more are refused with 503.", live=True
+        64,
+        "Requests that may wait for their turn; more are refused with 503, and with 429 those of one key or "
+        "address that leave little room for others.",
+        live=True,
     )
     wait: Time = option(
         Duration("1h"),
-        "Longest time from a request's arrival to its answer; then it fails with 504.",
+        "Longest time from a request's arrival to its answer. One that could not be answered in it, by what "
+        "is to be done before and how fast that goes, is refused with 503; one that was not fails with 504.",
         live=True,
     )
     upload_idle: Time = option(
@@ -132,8 +136,9 @@ class Transcribe:
     )
     device: Device = option(
         "auto",
-        '"auto", "cpu", "cuda" or "cuda:N". With "cuda" a start without a usable GPU fails; '
-        "it never falls back.",
+        '"auto", "cpu", "cuda", "cuda:N", several cards ("cuda:0,cuda:1") or "cuda:all". Each card has the '
+        "model, and a recording goes to the one with the least to do. With any of these but the first two a "
+        "start without a usable GPU fails; it never falls back.",
     )
     compute_type: ComputeType = option(
         "auto", 'Arithmetic: "auto", ' + ", ".join(f'"{name}"' for name in COMPUTE_TYPES[1:]) + "."
@@ -174,7 +179,11 @@ class Diarize:
     model: Model = option(
         "diarization", "A name from `whisperd models list`, or a directory with a pipeline."
     )
-    device: Device = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
+    device: Device = option(
+        "auto",
+        '"auto" (as the transcription\'s), "cpu", "cuda", "cuda:N", several cards ("cuda:0,cuda:1") or '
+        '"cuda:all".',
+    )
     threads: Auto | Count = option(
         "auto", 'CPU threads; "auto" is the cores, 8 at most, on a CPU, and 1 on a GPU.'
     )
