@@ -18,7 +18,7 @@ import torch
 from pyannote.core import Annotation
 
 from whisperd.cuda.mapped import own_libraries
-from whisperd.engine import Cancelled, Progress, speaker_pipeline, voices
+from whisperd.engine import Cancelled, Progress, heap, speaker_pipeline, voices
 from whisperd.engine.voices import Embedding, Samples
 from whisperd.errors import OutOfMemory, ParameterError, StartError
 from whisperd.protocol import SAMPLE_RATE_HZ, Diarized, DiarizeJob, DiarizeSetup, Ready, Voice
@@ -159,6 +159,7 @@ class Diarizer:
         if self._on_gpu:
             gc.collect()
             torch.cuda.empty_cache()
+        heap.give_back()
 
 
 def _load(directory: Path) -> Any:
