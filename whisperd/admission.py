@@ -64,6 +64,11 @@ class Admission:
     def _slots(self) -> int:
         return self._scheduler.pool(Role("transcribe")).slots
 
+    @property
+    def _shortest_s(self) -> float:
+        """What is to be expected of a recording that nothing is known of; 0 while not many have come."""
+        return min(self._lengths) if len(self._lengths) == _RECENT else 0.0
+
     def abort(self) -> None:
         """End every request now; their callers are told that the server was stopped."""
         self._aborted = True
@@ -106,7 +111,7 @@ class Admission:
 
         if not patient:
             self._check_room(client)
-            check(min(self._lengths, default=0.0))
+            check(self._shortest_s)
         deadline = asyncio.timeout(allowed_s)
         self._deadlines.add(deadline)
         self._clients[client] += 1
