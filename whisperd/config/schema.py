@@ -125,6 +125,16 @@ class Limits:
     upload_idle: Time = option(
         Duration("60s"), "An upload that sends nothing for so long is given up.", live=True
     )
+    upload_rate: Bytes = option(
+        Size("1KiB"),
+        "Least that an upload sends in a second, over the time above; one that is slower is given up.",
+        live=True,
+    )
+    disk_reserve: Bytes = option(
+        Size("256MiB"),
+        "Room on the disk that uploads and downloads leave free; those that would not are refused with 503.",
+        live=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
