@@ -23,7 +23,7 @@ LAYERS = (
     ("scheduler",),
     ("pool",),
     ("lane",),
-    ("worker", "media", "models", "listen", "memory", "access", "llm"),
+    ("worker", "media", "models", "listen", "memory", "access", "llm", "tls"),
     ("cuda",),
     ("status", "place"),
     ("protocol", "config"),

@@ -15,6 +15,7 @@ from whisperd.config.kinds import (
     Address,
     Auto,
     Bytes,
+    CertificateFile,
     Count,
     Destination,
     Device,
@@ -23,7 +24,10 @@ from whisperd.config.kinds import (
     Language,
     Model,
     Nothing,
+    Proxy,
+    SecretFile,
     Time,
+    WebOrigin,
 )
 from whisperd.config.option import option
 from whisperd.config.units import Duration, Size
@@ -47,6 +51,29 @@ class Server:
         ("0.0.0.0:8000",),
         'Addresses to listen on: "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". '
         "Not used under socket activation.",
+    )
+    tls_certificate: Nothing | CertificateFile = option(
+        "none",
+        "A file with the server's certificate and, behind it, those that lead to its authority (PEM). With "
+        "it TCP addresses speak HTTPS alone; Unix sockets never do. A reload reads it and the key again; to "
+        "switch TLS on or off takes a restart.",
+        live=True,
+    )
+    tls_key: Nothing | SecretFile = option(
+        "none", "The file with the certificate's private key (PEM), which has no passphrase.", live=True
+    )
+    hsts: Duration = option(
+        Duration("0s"),
+        "How long browsers are to keep to HTTPS for this host (Strict-Transport-Security), told over HTTPS "
+        "alone; 0 tells them nothing.",
+        live=True,
+    )
+    trusted_proxies: tuple[Proxy, ...] = option(
+        (),
+        'Proxies in front: networks ("127.0.0.1/32"), and "unix" for whoever connects to a Unix socket. '
+        "What they say of a request's sender, scheme and host counts (X-Forwarded-For, -Proto and -Host; "
+        "Forwarded).",
+        live=True,
     )
     drain_timeout: Duration = option(
         Duration("30s"), "How long running requests may go on after a stop was asked for.", live=True
@@ -75,6 +102,11 @@ class Api:
 
     dialects: tuple[DialectName, ...] = option(
         DIALECTS, "Families of clients that are served; the paths of the others do not exist."
+    )
+    cors_origins: tuple[WebOrigin, ...] = option(
+        (),
+        'Sites whose pages may use this server from a browser: "https://app.example", or "*" for all.',
+        live=True,
     )
     word_spaces: Literal["auto", "always", "never"] = option(
         "auto",
