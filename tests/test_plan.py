@@ -117,17 +117,12 @@ def test_a_diarization_has_threads_for_the_cores_or_as_many_as_were_asked_for(
     assert worker.setup.threads == expected
 
 
-def test_large_blocks_of_a_diarization_go_back_to_the_system(by_hand: Config) -> None:
-    made = planned(by_hand)
-    assert int(made.workers[2].environment["MALLOC_MMAP_THRESHOLD_"]) < 8 * 2**20
-    assert "MALLOC_MMAP_THRESHOLD_" not in made.workers[1].environment
-
-
-def test_large_blocks_of_a_transcription_are_kept_to_be_used_again(by_hand: Config) -> None:
-    made = planned(by_hand)
-    tunables = made.workers[1].environment["GLIBC_TUNABLES"]
-    assert f"glibc.malloc.mmap_threshold={2**31}" in tunables.split(":")
-    assert "GLIBC_TUNABLES" not in made.workers[2].environment
+def test_blocks_of_a_transcription_and_of_a_diarization_are_kept_to_be_used_again(by_hand: Config) -> None:
+    _, transcribe, diarize = planned(by_hand).workers
+    for worker, threshold in ((transcribe, 2**31), (diarize, 2**24)):
+        tunables = worker.environment["GLIBC_TUNABLES"].split(":")
+        assert f"glibc.malloc.mmap_threshold={threshold}" in tunables
+        assert "glibc.malloc.arena_max=1" in tunables
 
 
 def test_the_model_that_auto_means_is_named_when_it_is_missing(config: Config) -> None:

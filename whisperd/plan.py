@@ -44,23 +44,19 @@ _DIARIZATION_SPEEDS: Final[Mapping[str, float]] = {"cpu": 5.0, "cuda": 60.0}
 _MOST_LANES: Final = 8
 """Threads of a diarization, at most: each holds a batch, of some 100 MB."""
 
-_GIVE_BACK: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
-"""Larger blocks go back to the system at once. Without it glibc keeps what a batch took among small results
-that stay, and a long recording takes gigabytes more."""
 
-_KEEP: Final = {
-    "GLIBC_TUNABLES": ":".join(
-        f"glibc.malloc.{name}={value}"
-        for name, value in (
-            ("mmap_threshold", 2**31),
-            ("trim_threshold", 2**31),
-            ("arena_max", 1),
-            ("hugetlb", 1),
-        )
-    )
-}
+def _malloc(**tunables: int) -> Mapping[str, str]:
+    """The environment that sets these options of glibc's allocator."""
+    return {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}={value}" for name, value in tunables.items())}
+
+
+_KEEP: Final = _malloc(mmap_threshold=2**31, trim_threshold=2**31, arena_max=1, hugetlb=1)
 """The encoder's blocks, of 54 MB for each layer of a full window, are used again, in large pages. Without it
 glibc takes them from the system each time, page by page, which is a third of the encoder's time."""
+
+_KEEP_FOR_A_WHILE: Final = _malloc(mmap_threshold=2**24, trim_threshold=2**30, arena_max=1)
+"""The blocks of a diarization's batches are used again, too, until the worker gives them back, every few
+batches. Taking each from the system costs a third of the time, and keeping them for good hundreds of MB."""
 
 NO_QUESTION: Final = Facts()
 """Where only the CPU is wanted, the GPUs are not asked about."""
@@ -250,7 +246,7 @@ class _Planner:
             device_index=choice.device_index,
             threads=threads,
         )
-        environment = {**_GIVE_BACK, **self._environment(choice.device, threads)}
+        environment = {**_KEEP_FOR_A_WHILE, **self._environment(choice.device, threads)}
         speed = _DIARIZATION_SPEEDS[choice.device] * (threads if choice.device == "cpu" else 1)
         return WorkerPlan("diarize", setup, environment, 1, DIARIZATION_BYTES, speed)
 

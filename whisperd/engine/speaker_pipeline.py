@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyannote.core import SlidingWindow, SlidingWindowFeature
 from torch import Tensor
 
-from whisperd.engine import campplus, heap, segmentation
+from whisperd.engine import campplus, segmentation
 from whisperd.engine.embedding import SpeakerEmbedding
 from whisperd.engine.lanes import side_by_side
 from whisperd.engine.pyannote_audio import (
@@ -48,9 +48,6 @@ _PARAMETERS: Final = {
 # Chunks of 10 s; and speakers of chunks.
 _SEGMENTATION_BATCH: Final = {"cpu": 8, "cuda": 32}
 _EMBEDDING_BATCH: Final = {"cpu": 12, "cuda": 96}
-
-_TRIMMED_BATCHES: Final = 16
-"""After so many, the heap gives back what is free: blocks differ in size, and it would grow for hours."""
 
 _SAME_SPEAKER: Final = 0.65
 """As `SpeakerEmbedding.same_speaker`, for an embedding that was not measured: high, because giving somebody's
@@ -240,8 +237,6 @@ class Diarization(SpeakerDiarization):
         for done, result in enumerate(side_by_side(work, batches, self.lanes), 1):
             tell(completed=done)
             yield result
-            if done % _TRIMMED_BATCHES == 0:
-                heap.give_back()
 
     def reconstruct(
         self,
