@@ -14,6 +14,7 @@ from whisperd.config.live import Live
 from whisperd.config.schema import Config, Limits, Paths, Workers
 from whisperd.config.units import Duration
 from whisperd.lane import Lane
+from whisperd.pool import Pool
 from whisperd.protocol import DecodeSetup, DiarizeSetup, Kind, Setup, TranscribeSetup, TranslateSetup
 from whisperd.scheduler import Role, Scheduler
 from whisperd.worker import Worker
@@ -90,13 +91,14 @@ async def fake_worker(live: Live, kind: Kind = "transcribe", model: str = "fake"
 def scheduler_of(lanes: dict[Kind, Lane], live: Live) -> Scheduler:
     """A scheduler that hires nobody."""
 
-    def hire(role: Role) -> Lane:
+    def hire(role: Role) -> Pool:
         raise AssertionError(f"nobody should be hired as {role}")
 
     async def free_bytes(_: str) -> int:
         return 2**40
 
-    return Scheduler(lanes, live=live, hire=hire, free_bytes=free_bytes)
+    pools = {kind: Pool([lane]) for kind, lane in lanes.items()}
+    return Scheduler(pools, live=live, hire=hire, free_bytes=free_bytes)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:

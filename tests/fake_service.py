@@ -24,7 +24,7 @@ from whisperd.pipeline import Listener
 from whisperd.protocol import Kind
 from whisperd.service import Service
 from whisperd.status import Status, Tally, WorkerStatus
-from whisperd.transcript.model import Request, Segment, Timings, Transcript, Turn, Word
+from whisperd.transcript.model import Notice, Request, Segment, Timings, Transcript, Turn, Word
 from whisperd.web.app import create_app
 
 RECORDING = b"RIFF, and what else a recording has\x00\xff"
@@ -74,6 +74,17 @@ SPOKEN = Transcript(
     device="cpu",
     timings=Timings(decode_s=0.1, transcribe_s=1.4, diarize_s=1.0, total_s=1.6),
 )
+
+MIXED = Transcript(
+    duration=5.0,
+    language="en",
+    segments=[
+        Segment(id=0, start=0.0, end=2.0, text=" La la la.", doubts=["repeated", "no_voice"]),
+        Segment(id=1, start=2.0, end=5.0, text=" Guten Tag.", language="de"),
+    ],
+    warnings=[Notice("text_doubted", "segments that may not be what was said: 1 of 2 (repeated, no_voice)")],
+)
+"""Two languages, one of them in doubt."""
 
 READY = Status(
     ready=True,

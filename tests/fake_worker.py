@@ -3,8 +3,8 @@
 What a job does is written in its own fields: the name of a file to decode, the prompt of a transcription.
 `ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `crash-after-segment` (as
 before, having told of a segment), `hang` (no progress until killed), `freeze` (the whole process stops),
-`wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `oom`,
-`bad-audio`, `bad-language`, `bug`.
+`wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `doubted` (says
+more than was said), `oom`, `bad-audio`, `bad-language`, `bug`.
 `fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
 """
 
@@ -45,6 +45,7 @@ SEGMENT = Segment(
     text=" Hello there.",
     words=[Word(" Hello", 0.5, 1.0, 0.9), Word(" there.", 6.0, 6.5, 0.9)],
 )
+DOUBTED = Segment(id=1, start=7.0, end=9.0, text=" La la la.", doubts=["repeated", "no_voice"])
 
 
 class FakeEngine:
@@ -71,7 +72,11 @@ class FakeEngine:
                 return Encoded(max(job.delays_s) + 10.0)
             case TranscribeJob():
                 behave(job.prompt or "ok", Path(job.audio), progress, cancelled)
-                return Transcribed("en", 1.0, [SEGMENT])
+                if job.prompt != "doubted":
+                    return Transcribed("en", 1.0, [SEGMENT])
+                if job.drop_doubted:
+                    return Transcribed("en", 1.0, [SEGMENT], dropped=1)
+                return Transcribed("en", 1.0, [SEGMENT, DOUBTED])
             case DiarizeJob():
                 behave("oom" if job.hints.exactly == 13 else "ok", Path(job.audio), progress, cancelled)
                 turns = [Turn(0.0, 5.0, "SPEAKER_00"), Turn(5.0, 10.0, "SPEAKER_01")]

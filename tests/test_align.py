@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from whisperd.transcript.align import align, in_order
+from whisperd.transcript.align import THIN_S, align, in_order
 from whisperd.transcript.model import Diarization, Segment, Turn, Word
 
 
@@ -54,6 +54,81 @@ def speakers(segments: list[Segment]) -> list[str | None]:
 def test_a_word_goes_to_who_said_most_of_it_or_is_nearest(start: float, end: float, speaker: str) -> None:
     turns = diarization((0.0, 1.0, "A"), (1.0, 2.0, "B"), (3.0, 4.0, "C"))
     assert speakers(align([segment(word(start, end))], turns)) == [speaker]
+
+
+@pytest.mark.parametrize("gap_s", [0.001, 1.0, 600.0])
+def test_a_gap_is_as_wide_as_it_likes(gap_s: float) -> None:
+    """Every word has a speaker; where nobody talks, it is who talked or will talk next to it."""
+    after = 1.0 + gap_s
+    turns = diarization((0.0, 1.0, "A"), (after, after + 1, "B"))
+    said = [segment(word(1.0 + gap_s * share, 1.0 + gap_s * share)) for share in (0.25, 0.5, 0.75)]
+    assert speakers(align(said, turns)) == ["A", "A", "B"]
+
+
+# ---- sentences -----------------------------------------------------------------------------------
+
+
+HANDOVER = diarization((0.0, 1.0, "A"), (1.0, 4.0, "B"))
+
+
+def test_a_sentence_has_one_speaker_where_little_speaks_for_a_second() -> None:
+    """The turn of A reaches 0.2 s into what B says."""
+    said = segment(word(0.8, 1.0, " And"), word(1.0, 1.5, " I'm"), word(1.5, 2.2, " Sheila."))
+    (piece,) = align([said], HANDOVER)
+    assert (piece.speaker, piece.text, speakers([piece])) == ("B", " And I'm Sheila.", ["B", "B", "B"])
+
+
+def test_a_sentence_is_split_where_both_say_enough_of_it() -> None:
+    said = segment(word(0.5, 0.8, " Neither"), word(0.8, 1.0, " did"), word(1.0, 1.4, " I."))
+    pieces = align([said], HANDOVER)
+    assert [(piece.speaker, piece.text) for piece in pieces] == [("A", " Neither did"), ("B", " I.")]
+
+
+@pytest.mark.parametrize(("covered_s", "expected"), [(THIN_S + 0.01, "A"), (THIN_S - 0.01, "B")])
+def test_what_counts_are_the_seconds_of_turns_that_cover_the_words(covered_s: float, expected: str) -> None:
+    """However long the words are, and however many."""
+    said = segment(*(word(0.5 * number, 0.5 * number + 0.5) for number in range(8)))
+    turns = diarization((0.0, covered_s, "A"), (2.0, 4.0, "B"))
+    assert speakers(align([said], turns))[0] == expected
+
+
+def test_thin_evidence_adds_up_over_words_in_a_row_and_not_over_others() -> None:
+    quick = [word(0.2 * number, 0.2 * number + 0.2) for number in range(10)]
+    together = diarization((0.0, 0.4, "A"), (0.4, 2.0, "B"))
+    apart = diarization((0.0, 0.2, "A"), (0.2, 1.0, "B"), (1.0, 1.2, "A"), (1.2, 2.0, "B"))
+    assert speakers(align([segment(*quick)], together)) == ["A"] * 2 + ["B"] * 8
+    assert speakers(align([segment(*quick)], apart)) == ["B"] * 10
+
+
+def test_a_short_sentence_keeps_its_own_speaker() -> None:
+    """A "yes" between two sentences is short, and nobody else says any of it."""
+    said = segment(word(0.0, 1.0, " Right?"), word(1.0, 1.1, " Yes."), word(1.1, 2.0, " Good."))
+    turns = diarization((0.0, 1.0, "A"), (1.0, 1.1, "B"), (1.1, 2.0, "A"))
+    assert speakers(align([said], turns)) == ["A", "B", "A"]
+
+
+@pytest.mark.parametrize("end", [".", "?", "!", "…", '."', "?)", "。", "！」"])  # noqa: RUF001 - other scripts
+def test_a_sentence_ends_at_its_mark(end: str) -> None:
+    said = segment(word(0.9, 1.0, f" Yes{end}"), word(1.0, 2.0, " Then we"), word(2.0, 3.0, " begin."))
+    assert speakers(align([said], HANDOVER)) == ["A", "B", "B"]
+
+
+def test_a_sentence_ends_with_its_segment() -> None:
+    said = [segment(word(0.9, 1.0, " and")), segment(word(1.0, 2.0, " then"))]
+    assert speakers(align(said, HANDOVER)) == ["A", "B"]
+
+
+def test_of_two_who_say_as_little_of_a_sentence_it_is_the_earlier_ones() -> None:
+    said = segment(word(0.8, 1.0, " Oh"), word(1.0, 1.2, " no."))
+    assert speakers(align([said], HANDOVER)) == ["A", "A"]
+
+
+def test_a_sentence_that_no_turn_covers_is_the_earlier_speakers() -> None:
+    said = segment(word(1.1, 1.2, " Oh"), word(1.8, 1.9, " no."))
+    assert speakers(align([said], diarization((0.0, 1.0, "A"), (2.0, 3.0, "B")))) == ["A", "A"]
+
+
+# ---- other labels --------------------------------------------------------------------------------
 
 
 def test_a_word_before_the_first_turn_goes_to_its_speaker() -> None:
@@ -167,7 +242,7 @@ def test_a_segment_without_words_between_others_is_labelled_by_its_own_time() ->
 def test_every_word_gets_a_speaker_however_long_the_recording() -> None:
     """Ten hours: quadratic work would not end in this test's time."""
     count, turn_count = 100_000, 10_000
-    words = [word(0.36 * number, 0.36 * number + 0.3) for number in range(count)]
+    words = [word(0.36 * number, 0.36 * number + 0.3, " word.") for number in range(count)]
     said = [segment(*words[first : first + 20]) for first in range(0, count, 20)]
     length = 0.36 * count / turn_count
     turns = [(number * length, (number + 1) * length, "AB"[number % 2]) for number in range(turn_count)]

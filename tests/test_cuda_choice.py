@@ -5,13 +5,8 @@ from typing import Any
 import pytest
 from fake_nvidia import GTX_1080, GTX_1660, H200, QUADRO_M4000, RTX_3060, TESLA_P100, device, numbered
 
-from whisperd.cuda.choice import (
-    Choice,
-    choose,
-    choose_diarization,
-    default_model,
-    memory_need,
-)
+from whisperd.cuda import choice as choices
+from whisperd.cuda.choice import Choice, default_model, memory_need
 from whisperd.cuda.facts import Device, Facts, Obstacle
 from whisperd.errors import StartError
 
@@ -26,6 +21,18 @@ def facts(*cards: Device, **changes: Any) -> Facts:
     """A machine with a driver of CUDA 12.8 and these cards."""
     known: dict[str, Any] = {"driver": "570.86.15", "cuda": (12, 8), "torch_cuda": "12.8"}
     return Facts(devices=numbered(*cards), **(known | changes))
+
+
+def choose(device: str, compute_type: str, machine: Facts, **bytes_: int) -> Choice:
+    """The one place to transcribe."""
+    (choice,) = choices.choose(device, compute_type, machine, **bytes_)
+    return choice
+
+
+def choose_diarization(device: str, transcription: Choice, machine: Facts) -> Choice:
+    """The one place to tell speakers apart."""
+    (choice,) = choices.choose_diarization(device, [transcription], machine)
+    return choice
 
 
 def codes(choice: Choice) -> list[str]:
@@ -205,3 +212,50 @@ def test_diarization_that_cannot_follow_says_so(machine: Facts, reason: str) -> 
 
 def test_the_default_model_is_small_on_a_cpu() -> None:
     assert (default_model("cuda"), default_model("cpu")) == ("large-v3-turbo", "base")
+
+
+# ---- several cards -------------------------------------------------------------------------------
+
+
+def test_each_card_that_is_named_is_used_in_that_order() -> None:
+    machine = facts(RTX_3060, GTX_1660, GTX_1080, H200)
+    found = choices.choose("cuda:3,cuda:2,cuda:1", "auto", machine, weights_bytes=TURBO)
+    assert [(choice.label, choice.compute_type) for choice in found] == [
+        ("cuda:3", "float16"),
+        ("cuda:2", "int8_float32"),
+        ("cuda:1", "float16"),
+    ]
+
+
+def test_speakers_are_told_apart_on_those_cards_of_the_transcription_that_can_do_it() -> None:
+    machine = facts(RTX_3060, GTX_1080, H200)
+    transcription = choices.choose("cuda:2,cuda:1", "auto", machine, weights_bytes=TURBO)
+    (choice,) = choices.choose_diarization("auto", transcription, machine)
+    assert (choice.label, codes(choice)) == ("cuda:2", ["card_unused"])
+    with pytest.raises(StartError, match=r'diarize\.device is "cuda:2,cuda:1"'):
+        choices.choose_diarization("cuda:2,cuda:1", transcription, machine)
+
+
+@pytest.mark.parametrize("device", ["cuda:0,cuda:1", "cuda:0,cuda:7"])
+def test_a_card_that_is_named_and_can_not_be_used_is_not_left_out(device: str) -> None:
+    with pytest.raises(StartError, match=rf'transcribe\.device is "{device}", but '):
+        choices.choose(device, "auto", facts(RTX_3060, QUADRO_M4000), weights_bytes=LARGE * 3)
+
+
+def test_all_cards_are_those_that_can_be_used_and_the_others_are_told_of() -> None:
+    machine = facts(RTX_3060, device("small", (8, 6), total=1.0), H200)
+    found = choices.choose("cuda:all", "auto", machine, weights_bytes=LARGE)
+    assert [choice.label for choice in found] == ["cuda:0", "cuda:2"]
+    assert codes(found[0]) == ["card_unused"]
+    assert "small (cuda:1)" in found[0].notes[0].message
+    followers = choices.choose_diarization("auto", found, machine)
+    assert [choice.label for choice in followers] == ["cuda:0", "cuda:2"]
+
+
+def test_all_cards_are_at_least_one() -> None:
+    with pytest.raises(StartError, match=r'transcribe\.device is "cuda:all"'):
+        choices.choose("cuda:all", "auto", NOTHING, weights_bytes=TURBO)
+
+
+def test_a_card_alone_is_what_is_meant_where_no_other_is_named() -> None:
+    assert choose("cuda", "auto", facts(RTX_3060, H200), weights_bytes=TURBO).label == "cuda:1"

@@ -1,5 +1,7 @@
 """The decoder, on files that are right, odd, broken and hostile."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import av
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 from recordings import encoded, tone
 
-from whisperd.engine import Cancelled
+from whisperd.engine import Cancelled, confined
+from whisperd.engine.allowance import Allowance
+from whisperd.engine.confined import End
 from whisperd.engine.decode import Decoder
 from whisperd.errors import MediaError, TooLong, Unavailable
 from whisperd.protocol import Decoded, DecodeJob, DecodeSetup
@@ -201,3 +205,83 @@ def test_a_full_disk_is_not_the_recordings_fault(tmp_path: Path) -> None:
     source = tone(tmp_path / "a.wav")
     with pytest.raises(Unavailable, match="no room"):
         DECODER.run(DecodeJob(str(source), "/dev/full"), lambda *_: None, lambda: False)
+
+
+# ---- hostile -------------------------------------------------------------------------------------
+
+
+def _wav(rate_hz: int, channels: int = 1, samples: int = 16_000) -> bytes:
+    data = b"\1\2" * samples
+    frame = max(1, 2 * channels)
+    layout = struct.pack("<HHIIHH", 1, channels, rate_hz, min(rate_hz * frame, 2**32 - 1), frame, 16)
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(data))
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + layout
+        + b"data"
+        + struct.pack("<I", len(data))
+        + data
+    )
+
+
+@pytest.mark.parametrize("rate_hz", [1, 7, 100, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate_hz: int) -> None:
+    (tmp_path / "a.wav").write_bytes(_wav(rate_hz))
+    decoder = Decoder(DecodeSetup(concurrency=1, max_duration_s=43_200))
+    with pytest.raises(MediaError, match="samples a second"):
+        decode(tmp_path / "a.wav", decoder)
+
+
+@pytest.mark.parametrize("channels", [9, 64, 255])
+def test_channels_that_nobody_could_mix_are_told(tmp_path: Path, channels: int) -> None:
+    (tmp_path / "a.wav").write_bytes(_wav(16_000, channels, samples=160_000))
+    with pytest.raises(MediaError, match="mix them down"):
+        decode(tmp_path / "a.wav")
+
+
+def test_the_picture_on_a_cover_is_not_looked_at(tmp_path: Path) -> None:
+    """It would be 12000 pixels wide and as high, of 100 kB."""
+    size = 12_000
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(1 + 3 * size)) for _ in range(size)) + packer.flush()
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    picture = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    body = b"\3image/png\0\3\0" + picture
+
+    def seven_bits(number: int) -> bytes:
+        return bytes(number >> shift & 127 for shift in (21, 14, 7, 0))
+
+    frame = b"APIC" + seven_bits(len(body)) + b"\0\0" + body
+    sound = encoded(tmp_path / "a.mp3", "libmp3lame").read_bytes()
+    (tmp_path / "a.mp3").write_bytes(b"ID3\4\0\0" + seven_bits(len(frame)) + frame + sound)
+    decoded = confined.run(
+        DECODER.run,
+        DecodeJob(str(tmp_path / "a.mp3"), str(tmp_path / "b")),
+        # Decoded, it would be 432 MB, and as much again on the way.
+        Allowance(recordings=1, size_bytes=0, longest_s=60, stall_s=60),
+        lambda *_: None,
+        lambda: False,
+        ended=(ends := list[End]()).append,
+    )
+    assert decoded.codec == "mp3float"
+    assert ends[0].peak_bytes < 300e6
+
+
+def test_a_file_of_thousands_of_streams_is_no_recording(tmp_path: Path) -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("<I", len(body)) + body
+
+    head = chunk(b"strh", b"auds" + bytes(16) + struct.pack("<II", 1, 8000) + bytes(20))
+    stream = head + chunk(b"strf", struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16))
+    streams = chunk(b"LIST", b"strl" + stream) * 5000
+    movie = chunk(b"LIST", b"movi" + chunk(b"00wb", bytes(2000)) * 100)
+    listed = chunk(b"LIST", b"hdrl" + chunk(b"avih", bytes(56)) + streams)
+    (tmp_path / "a.avi").write_bytes(b"RIFF" + struct.pack("<I", 2**31 - 1) + b"AVI " + listed + movie)
+    with pytest.raises(MediaError, match="can be decoded"):
+        decode(tmp_path / "a.avi")

@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import uuid
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from whisperd.errors import (
@@ -100,7 +104,14 @@ async def test_a_job_comes_back_as_it_was_handed_in(store: Store) -> None:
         priority="high",
         organization_id="o",
         key_id="k",
-        work=Work(languages=("de", "en"), detection=Detection(threshold=0.4), prompt="Hm"),
+        work=Work(
+            languages=("de", "en"),
+            multilingual=True,
+            detection=Detection(threshold=0.4),
+            condition_on_previous_text=True,
+            drop_doubted=True,
+            prompt="Hm",
+        ),
         details={"metadata": {"deep": [1, None, "ü"]}},
         webhook_url=HOOK,
         idempotency_key="once",
@@ -541,6 +552,43 @@ async def test_jobs_are_nobody_elses_to_read(tmp_path: Path) -> None:
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "jobs").iterdir()}
     assert modes == dict.fromkeys(["jobs.db", "jobs.db-wal", "jobs.db-shm"], 0o600)
     assert stat.S_IMODE((tmp_path / "jobs").stat().st_mode) == 0o700
+
+
+def test_what_was_not_asked_for_is_not_written() -> None:
+    assert msgspec.json.encode(Work(drop_doubted=True)) == b'{"drop_doubted":true}'
+
+
+async def test_jobs_are_read_that_were_written_before_work_and_segments_had_all_their_fields(
+    tmp_path: Path,
+) -> None:
+    work = {
+        "text": True,
+        "task": "transcribe",
+        "language": "fr",
+        "languages": [],
+        "detection": {"threshold": None, "min_silence_ms": None, "padding_ms": None},
+        "words": True,
+        "speakers": False,
+        "hints": {"exactly": None, "at_least": None, "at_most": None},
+        "model": None,
+        "prompt": None,
+        "hotwords": None,
+        "temperature": None,
+        "beam_size": None,
+    }
+    async with opened(tmp_path) as store:
+        job = await completed(store)
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.db")) as db, db:
+        [(body,)] = db.execute("SELECT body FROM jobs")
+        db.execute("UPDATE jobs SET body = ?", (json.dumps(json.loads(body) | {"work": work}).encode(),))
+        [(body,)] = db.execute("SELECT body FROM transcripts")
+        transcript = msgspec.msgpack.decode(zlib.decompress(body))
+        for segment in transcript["segments"]:
+            del segment["doubts"], segment["language"]
+        db.execute("UPDATE transcripts SET body = ?", (zlib.compress(msgspec.msgpack.encode(transcript)),))
+    async with opened(tmp_path) as store:
+        assert (await store.get(job.id, "ann")).work == Work(language="fr")
+        assert await store.transcript(job.id) == TRANSCRIPT
 
 
 async def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path) -> None:

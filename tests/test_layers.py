@@ -19,15 +19,17 @@ LAYERS = (
     ("jobs",),
     ("plan",),
     ("service",),
-    ("pipeline", "offer"),
+    ("admission", "pipeline", "offer"),
     ("scheduler",),
+    ("pool",),
     ("lane",),
-    ("worker", "media", "models", "listen", "memory", "access", "llm"),
+    ("worker", "media", "models", "listen", "memory", "access", "llm", "tls"),
     ("cuda",),
-    ("status",),
+    ("status", "place"),
     ("protocol", "config"),
+    ("fairness",),
     ("transcript",),
-    ("errors", "journal", "notify", "owner", "tasks", "sqlite"),
+    ("errors", "journal", "notify", "owner", "speed", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {

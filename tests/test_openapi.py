@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from described import check, described
-from fake_service import READY, SPOKEN, TRANSCRIPT, Web, form, serving
+from fake_service import MIXED, READY, SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
@@ -108,7 +108,7 @@ WARNED = replace(TRANSCRIPT, warnings=[Notice("audio_truncated", "cut off")])
 SILENCE = Transcript(duration=1.0)
 
 
-@pytest.mark.parametrize("answer", [TRANSCRIPT, SPOKEN, WARNED, SILENCE])
+@pytest.mark.parametrize("answer", [TRANSCRIPT, SPOKEN, MIXED, WARNED, SILENCE])
 @pytest.mark.parametrize("shape", ["json", "text", "srt", "vtt", "verbose_json", "diarized_json"])
 async def test_transcriptions_are_as_described(server: Web, answer: Transcript, shape: str) -> None:
     server.service.answer = answer
@@ -125,7 +125,7 @@ async def test_diarizations_are_as_described(server: Web, answer: Transcript, sh
     assert await check(server, response) == "200"
 
 
-@pytest.mark.parametrize("answer", [TRANSCRIPT, SPOKEN, WARNED, SILENCE])
+@pytest.mark.parametrize("answer", [TRANSCRIPT, SPOKEN, MIXED, WARNED, SILENCE])
 @pytest.mark.parametrize("query", ["", "?include_segments=1", "?speakers=1"])
 async def test_werifys_replies_are_as_described(server: Web, answer: Transcript, query: str) -> None:
     server.service.answer = answer

@@ -8,7 +8,7 @@ from aiohttp import FormData
 from conftest import changed
 from described import check, described
 from fake_nvidia import FakeNvml
-from fake_service import READY, RECORDING, SPOKEN, TRANSCRIPT, Web, form, serving
+from fake_service import MIXED, READY, RECORDING, SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 from openapi_schema_validator import OAS31Validator
 from yarl import URL
@@ -21,7 +21,7 @@ from whisperd.transcript.model import Notice, Transcript
 
 WARNED = replace(TRANSCRIPT, warnings=[Notice("audio_truncated", "cut off")])
 SILENCE = Transcript(duration=1.0)
-ANSWERS = [TRANSCRIPT, SPOKEN, WARNED, SILENCE]
+ANSWERS = [TRANSCRIPT, SPOKEN, MIXED, WARNED, SILENCE]
 THERE = "http://example.org/talk"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from described import check, described
-from fake_service import RECORDING, SPOKEN, TRANSCRIPT, Web, form, serving
+from fake_service import MIXED, RECORDING, SPOKEN, TRANSCRIPT, Web, form, serving
 from gateway import DIARIZATION, JOBS, NOBODYS, THERE, TRANSCRIPTIONS, ended, fileless, named, running, submit
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from whisperd.errors import EngineError, MediaError
 from whisperd.transcript.model import Notice, Transcript
 
 WARNED = replace(SPOKEN, warnings=[Notice("audio_truncated", "cut off")])
-ANSWERS = [TRANSCRIPT, WARNED, Transcript(duration=1.0)]
+ANSWERS = [TRANSCRIPT, MIXED, WARNED, Transcript(duration=1.0)]
 SAMPLES = {"audio_url": THERE, "webhook_url": "http://example.org/hook", "deadline": "60", "metadata": "{}"}
 
 

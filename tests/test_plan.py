@@ -1,5 +1,6 @@
 """What is settled before the first process starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,16 @@ from whisperd.protocol import DecodeSetup, DiarizeSetup, TranscribeSetup, Transl
 from whisperd.scheduler import Role
 
 NO_GPU = Facts(obstacle=Obstacle("no card", "Buy one"))
-GPU = Facts(
-    devices=(
-        Device(
-            index=0,
-            name="NVIDIA H200",
-            capability=(9, 0),
-            total_bytes=140 * 10**9,
-            free_bytes=139 * 10**9,
-            compute_types=frozenset({"float16", "int8_float16", "float32", "int8"}),
-        ),
-    ),
-    driver="580.65",
-    cuda=(13, 0),
-    torch_cuda="12.8",
+CARD = Device(
+    index=0,
+    name="NVIDIA H200",
+    capability=(9, 0),
+    total_bytes=140 * 10**9,
+    free_bytes=139 * 10**9,
+    compute_types=frozenset({"float16", "int8_float16", "float32", "int8"}),
 )
+GPU = Facts(devices=(CARD,), driver="580.65", cuda=(13, 0), torch_cuda="12.8")
+GPUS = replace(GPU, devices=(CARD, replace(CARD, index=1, name="NVIDIA H100")))
 
 
 def planned(config: Config, facts: Facts = NO_GPU) -> Plan:
@@ -66,13 +62,40 @@ def test_a_gpu_is_used_by_both_engines(by_hand: Config) -> None:
     assert (made.serving.device, transcribe.compute_type) == ("cuda:0", "float16")
     assert (transcribe.device, transcribe.device_index) == ("cuda", 0)
     assert (diarize.device, diarize.device_index, diarize.threads) == ("cuda", 0, 1)
-    assert made.serving.device_name == "NVIDIA H200"
+    assert made.serving.device_names == {"cuda:0": "NVIDIA H200"}
     assert made.serving.notes == ()
     assert made.workers[1].slots == 32
     assert isinstance(transcribe := made.workers[1].setup, TranscribeSetup)
     assert (transcribe.batches, transcribe.batch_size) == (1, 16)
     assert "LD_LIBRARY_PATH" in made.workers[1].environment
     assert "LD_LIBRARY_PATH" not in made.workers[0].environment
+
+
+def test_each_card_gets_workers_of_its_own(by_hand: Config, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    made = planned(changed(by_hand, "transcribe", device="cuda:all"), GPUS)
+    assert [
+        (worker.kind, worker.setup.device_index)
+        for worker in made.workers
+        if isinstance(worker.setup, TranscribeSetup | DiarizeSetup)
+    ] == [("transcribe", 0), ("transcribe", 1), ("diarize", 0), ("diarize", 1)]
+    assert made.serving.device == "cuda:0,cuda:1"
+    assert made.serving.device_names == {"cuda:0": "NVIDIA H200", "cuda:1": "NVIDIA H100"}
+    others = made.on_demand(Role("transcribe", str(tmp_path / "other")))
+    assert [getattr(worker.setup, "device_index", None) for worker in others] == [0, 1]
+    assert len(made.on_demand(Role("transcribe", device="cpu"))) == 1
+
+
+def test_a_larger_model_is_taken_for_slower_and_a_card_for_faster(by_hand: Config) -> None:
+    def speed(weights: int, facts: Facts = NO_GPU) -> float:
+        model = by_hand.paths.state / "models" / f"of-{weights}"
+        model.mkdir(parents=True, exist_ok=True)
+        with (model / "model.bin").open("wb") as file:
+            file.truncate(weights)
+        (worker,) = planned(by_hand, facts).on_demand(Role("transcribe", str(model)))
+        return worker.speed
+
+    assert speed(3 * 10**9) < speed(10**9) < speed(10**9, GPU)
 
 
 def test_each_worker_takes_as_many_jobs_as_it_has_threads_for(by_hand: Config) -> None:
@@ -94,17 +117,12 @@ def test_a_diarization_has_threads_for_the_cores_or_as_many_as_were_asked_for(
     assert worker.setup.threads == expected
 
 
-def test_large_blocks_of_a_diarization_go_back_to_the_system(by_hand: Config) -> None:
-    made = planned(by_hand)
-    assert int(made.workers[2].environment["MALLOC_MMAP_THRESHOLD_"]) < 8 * 2**20
-    assert "MALLOC_MMAP_THRESHOLD_" not in made.workers[1].environment
-
-
-def test_large_blocks_of_a_transcription_are_kept_to_be_used_again(by_hand: Config) -> None:
-    made = planned(by_hand)
-    tunables = made.workers[1].environment["GLIBC_TUNABLES"]
-    assert f"glibc.malloc.mmap_threshold={2**31}" in tunables.split(":")
-    assert "GLIBC_TUNABLES" not in made.workers[2].environment
+def test_blocks_of_a_transcription_and_of_a_diarization_are_kept_to_be_used_again(by_hand: Config) -> None:
+    _, transcribe, diarize = planned(by_hand).workers
+    for worker, threshold in ((transcribe, 2**31), (diarize, 2**24)):
+        tunables = worker.environment["GLIBC_TUNABLES"].split(":")
+        assert f"glibc.malloc.mmap_threshold={threshold}" in tunables
+        assert "glibc.malloc.arena_max=1" in tunables
 
 
 def test_the_model_that_auto_means_is_named_when_it_is_missing(config: Config) -> None:
@@ -143,11 +161,11 @@ def test_a_gpu_that_was_asked_for_and_cannot_be_had_is_no_reason_to_use_the_cpu(
 def test_a_model_that_a_request_names_runs_where_the_main_one_does(by_hand: Config, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     role = Role("transcribe", str(tmp_path / "other"))
-    on_card = planned(by_hand, GPU).on_demand(role)
+    (on_card,) = planned(by_hand, GPU).on_demand(role)
     assert isinstance(on_card.setup, TranscribeSetup)
     assert (on_card.setup.device, on_card.setup.compute_type) == ("cuda", "float16")
     assert "LD_LIBRARY_PATH" in on_card.environment
-    on_cpu = planned(by_hand, GPU).on_demand(role._replace(device="cpu"))
+    (on_cpu,) = planned(by_hand, GPU).on_demand(role._replace(device="cpu"))
     assert isinstance(on_cpu.setup, TranscribeSetup)
     assert (on_cpu.setup.device, on_cpu.setup.compute_type) == ("cpu", "int8")
     assert "LD_LIBRARY_PATH" not in on_cpu.environment
@@ -158,14 +176,15 @@ def test_a_larger_model_needs_more_memory(by_hand: Config) -> None:
         model = by_hand.paths.state / "models" / f"of-{weights}"
         model.mkdir(parents=True)
         (model / "model.bin").write_bytes(bytes(weights))
-        return planned(by_hand).on_demand(Role("transcribe", str(model))).need_bytes
+        (worker,) = planned(by_hand).on_demand(Role("transcribe", str(model)))
+        return worker.need_bytes
 
     assert need_bytes(2_000_000) - need_bytes(1_000_000) == 800_000  # int8, and what it computes with
 
 
 def test_text_is_translated_on_the_cpu(by_hand: Config) -> None:
     (by_hand.paths.state / "models" / "opus-mt-xx-yy").mkdir(parents=True)
-    made = planned(by_hand, GPU).on_demand(Role("translate", "opus-mt-xx-yy"))
+    (made,) = planned(by_hand, GPU).on_demand(Role("translate", "opus-mt-xx-yy"))
     assert isinstance(made.setup, TranslateSetup)
     assert (made.setup.model, made.setup.device, made.slots) == ("opus-mt-xx-yy", "cpu", 1)
 

@@ -13,6 +13,7 @@ from whisperd.config.live import Live
 from whisperd.config.units import Duration
 from whisperd.errors import EngineError, NotEnoughMemory, UnknownModel
 from whisperd.lane import Lane
+from whisperd.pool import Pool
 from whisperd.protocol import Transcribed
 from whisperd.scheduler import Role, Scheduler
 from whisperd.worker import Worker
@@ -28,7 +29,7 @@ class Agency:
         self._live = live
         self._memory_bytes = memory_bytes
 
-    def hire(self, role: Role) -> Lane:
+    def hire(self, role: Role) -> Pool:
         assert role.model
         if role.model == "unheard-of":
             raise UnknownModel("no such model")
@@ -40,7 +41,7 @@ class Agency:
             command=FAKE_COMMAND,
         )
         self.lanes[role.model] = Lane(worker, 2, resting=True, need_bytes=GIGABYTE)
-        return self.lanes[role.model]
+        return Pool([self.lanes[role.model]])
 
     async def free_bytes(self, device: str) -> int:
         assert device == "cpu"

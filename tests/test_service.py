@@ -37,7 +37,6 @@ def serving(diarization: str | None = "diarization") -> Serving:
     return Serving(
         model="fake",
         device="cpu",
-        device_name=None,
         diarization=diarization,
         notes=(CPU_NOTE,),
     )
@@ -93,6 +92,21 @@ async def test_words_segments_and_turns_carry_their_speaker(live: Live, recordin
         assert [turn.speaker for turn in transcript.turns] == ["SPEAKER_00", "SPEAKER_01"]
         assert transcript.duration == 10.0
         assert transcript.warnings == []
+
+
+async def test_doubts_about_the_text_and_what_was_left_out_for_them_are_told(
+    live: Live, recording: Path
+) -> None:
+    async with running(live) as service:
+        transcript = await service.process(Request(audio=recording, prompt="doubted"))
+        assert [(notice.code, notice.message) for notice in transcript.warnings] == [
+            ("text_doubted", "segments that may not be what was said: 1 of 2 (repeated, no_voice)")
+        ]
+        request = Request(audio=recording, prompt="doubted", drop_doubted=True)
+        transcript = await service.process(request)
+        assert [(notice.code, notice.message) for notice in transcript.warnings] == [
+            ("text_dropped", "segments left out because they may not be what was said: 1")
+        ]
 
 
 async def test_a_failed_diarization_costs_the_speakers_and_not_the_text(live: Live, recording: Path) -> None:
@@ -247,6 +261,7 @@ async def test_a_caller_can_ask_for_detection_whatever_the_configured_language(
         await service.process(Request(audio=recording, language="auto"))
         with pytest.raises(ParameterError, match="'fr'"):
             await service.process(Request(audio=recording))
+        await service.process(Request(audio=recording, multilingual=True))
 
 
 # ---- patience, sharing, and what is not speech ---------------------------------------------------

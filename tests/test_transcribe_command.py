@@ -113,6 +113,9 @@ async def test_the_key_is_that_of_the_environment(
         (["--model", "base"], [("model", "base")]),
         (["--language", "fr"], [("language", "fr")]),
         (["--prompt", "Ada, Grace"], [("prompt", "Ada, Grace")]),
+        (["--multilingual"], [("multilingual", "true")]),
+        (["--condition-on-previous-text"], [("condition_on_previous_text", "true")]),
+        (["--drop-doubted"], [("drop_doubted", "true")]),
         (["--speakers"], [("diarize", "true")]),
         (["--num-speakers", "2"], [("num_speakers", "2"), ("diarize", "true")]),
         (

@@ -299,6 +299,7 @@ def test_what_is_made_of_no_speech_is_marked_or_left_out(
     assert all("no_voice" in segment.doubts for segment in marked.segments)
     dropped = run(open_ears, job(source, directory=tmp_path, language="en", drop_doubted=True))
     assert dropped.segments == []
+    assert dropped.dropped == len(marked.segments)
 
 
 def test_speech_is_not_doubted_without_detection(open_ears: Transcriber, tmp_path: Path) -> None:

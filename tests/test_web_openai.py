@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import changed
-from fake_service import RECORDING, SPOKEN, Web, form, serving
+from fake_service import MIXED, RECORDING, SPOKEN, Web, form, serving
 from msgspec.structs import replace
 
 from whisperd.config.live import Live
@@ -46,6 +46,9 @@ async def test_json_is_the_default(web: Web) -> None:
 async def test_json_has_the_language_where_it_was_asked_for(web: Web) -> None:
     for fields in ({"model": "gpt-transcribe"}, {"languages[]": ["de", "en"]}):
         assert (await ask(web, response_format="json", **fields))["languages"] == [{"code": "en"}]
+    web.service.answer = MIXED
+    body = await ask(web, response_format="json", multilingual="true")
+    assert body["languages"] == [{"code": "en"}, {"code": "de"}]
     web.service.answer = Transcript(duration=1.0)
     assert (await ask(web, response_format="json", model="gpt-transcribe"))["languages"] == []
 
@@ -101,6 +104,21 @@ async def test_verbose_json_has_segments_with_the_decoders_evidence(web: Web) ->
         "compression_ratio": 1.1,
         "no_speech_prob": 0.01,
     }
+
+
+async def test_segments_say_what_speaks_against_them_and_which_language_is_another(web: Web) -> None:
+    web.service.answer = MIXED
+    body = await ask(web, response_format="verbose_json")
+    assert body["language"] == "english"
+    assert [segment.get("language") for segment in body["segments"]] == [None, "german"]
+    assert [segment.get("doubts") for segment in body["segments"]] == [["repeated", "no_voice"], None]
+
+
+async def test_diarized_segments_say_it_too_each_with_its_language_where_there_are_several(web: Web) -> None:
+    web.service.answer = MIXED
+    body = await ask(web, response_format="diarized_json")
+    assert [segment["language"] for segment in body["segments"]] == ["english", "german"]
+    assert [segment.get("doubts") for segment in body["segments"]] == [["repeated", "no_voice"], None]
 
 
 @pytest.mark.parametrize("name", ["timestamp_granularities[]", "timestamp_granularities"])

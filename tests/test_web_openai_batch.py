@@ -168,6 +168,8 @@ async def test_they_wait_where_others_are_refused_and_are_english_unless_said(we
     english, german = web.service.requests
     assert (english.patient, english.language) == (True, "en")
     assert (german.patient, german.language, german.prompt) == (True, "de", "Grüße,")
+    await answer(await web.client.post(PATH, data=files(["a.wav"], multilingual="true")))
+    assert (web.service.requests[-1].language, web.service.requests[-1].multilingual) == (None, True)
 
 
 async def test_the_model_of_reflectors_own_server_stands_for_the_one_that_is_here(web: Web) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_service import RECORDING, TRANSCRIPT, Web, form, serving
+from fake_service import MIXED, RECORDING, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 
 from whisperd.config.live import Live
@@ -86,9 +86,19 @@ async def test_text_and_subtitles(web: Web, shape: str, content_type: str, start
 
 
 async def test_what_is_asked_for_reaches_the_service(web: Web) -> None:
-    await web.client.post(TRANSLATIONS, data=form(model="base", prompt="Well,", temperature="0.5"))
+    switches = dict.fromkeys(("multilingual", "condition_on_previous_text", "drop_doubted"), "true")
+    data = form(model="base", prompt="Well,", temperature="0.5", **switches)
+    await web.client.post(TRANSLATIONS, data=data)
     asked = web.service.asked
     assert (asked.model, asked.prompt, asked.temperature) == ("base", "Well,", 0.5)
+    assert (asked.multilingual, asked.condition_on_previous_text, asked.drop_doubted) == (True, True, True)
+
+
+async def test_its_segments_say_what_speaks_against_them_and_are_all_english(web: Web) -> None:
+    web.service.answer = MIXED
+    body = await (await web.client.post(TRANSLATIONS, data=form(response_format="verbose_json"))).json()
+    assert [segment.get("doubts") for segment in body["segments"]] == [["repeated", "no_voice"], None]
+    assert not any("language" in segment for segment in body["segments"])
 
 
 async def test_what_translations_do_not_know_is_said(web: Web) -> None:

@@ -51,6 +51,8 @@ async def test_every_parameter_reaches_the_service(web: Web) -> None:
         diarize="1",
         min_speakers="2",
         max_speakers="4",
+        condition_on_previous_text="true",
+        drop_doubted="1",
     )
     asked = web.service.asked
     assert asked.model == "tiny.en"
@@ -60,6 +62,8 @@ async def test_every_parameter_reaches_the_service(web: Web) -> None:
     assert asked.temperature == 0.5
     assert asked.speakers
     assert asked.hints == SpeakerHints(at_least=2, at_most=4)
+    assert asked.condition_on_previous_text
+    assert asked.drop_doubted
 
 
 async def test_words_to_expect_come_in_two_ways(web: Web) -> None:
@@ -67,10 +71,19 @@ async def test_words_to_expect_come_in_two_ways(web: Web) -> None:
     assert web.service.asked.hotwords == "whisperd, CTranslate2, pyannote"
 
 
-async def test_languages_to_choose_from_leave_the_language_open(web: Web) -> None:
-    await ask(web, **{"languages[]": ["de", "English", "de"]})
+@pytest.mark.parametrize("name", ["languages[]", "languages"])
+async def test_languages_to_choose_from_leave_the_language_open(web: Web, name: str) -> None:
+    await ask(web, **{name: ["de", "English", "de"]})
     assert web.service.asked.language is None
     assert web.service.asked.languages == ("de", "en")
+
+
+async def test_the_language_may_change_on_the_way_where_none_is_named(web: Web) -> None:
+    assert "warnings" not in await ask(web, multilingual="true", language="auto")
+    assert web.service.asked.multilingual
+    body = await ask(web, multilingual="true", language="de")
+    assert [notice["message"] for notice in body["warnings"]] == ["multilingual has no effect here"]
+    assert "warnings" not in await ask(web, multilingual="false", language="de")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +191,9 @@ async def test_an_unknown_model_is_404_as_at_openai(web: Web) -> None:
         ({"temperature": "warm"}, "temperature", "from 0 to 1"),
         ({"diarize": "perhaps"}, "diarize", "true or false"),
         ({"stream": "perhaps"}, "stream", "true or false"),
+        ({"multilingual": "perhaps"}, "multilingual", "true or false"),
+        ({"condition_on_previous_text": "perhaps"}, "condition_on_previous_text", "true or false"),
+        ({"drop_doubted": "perhaps"}, "drop_doubted", "true or false"),
         ({"num_speakers": "0"}, "num_speakers", "from 1 to 50"),
         ({"num_speakers": "1_0"}, "num_speakers", "from 1 to 50"),
         ({"num_speakers": "²"}, "num_speakers", "from 1 to 50"),

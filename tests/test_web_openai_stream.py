@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse
 from aiohttp import web as web_api
 from conftest import until
-from fake_service import SPOKEN, TRANSCRIPT, Web, form, serving
+from fake_service import MIXED, SPOKEN, TRANSCRIPT, Web, form, serving
 from msgspec.structs import replace
 
 from whisperd.config.live import Live
@@ -99,6 +99,17 @@ async def test_probabilities_come_with_each_delta_and_at_the_end(web: Web) -> No
 
 async def test_the_language_comes_at_the_end_where_it_was_asked_for(web: Web) -> None:
     assert (await events(web, model="gpt-transcribe"))[-1]["languages"] == [{"code": "en"}]
+
+
+async def test_deltas_and_segments_say_what_speaks_against_them(web: Web) -> None:
+    web.service.answer = MIXED
+    told = await events(web, multilingual="true")
+    assert [event.get("doubts") for event in told] == [["repeated", "no_voice"], None, None]
+    assert told[-1]["languages"] == [{"code": "en"}, {"code": "de"}]
+    assert [notice["code"] for notice in told[-1]["warnings"]] == ["text_doubted"]
+    told = await events(web, response_format="diarized_json")
+    doubts = [event.get("doubts") for event in told if event["type"] == "transcript.text.segment"]
+    assert doubts == [["repeated", "no_voice"], None]
 
 
 async def test_speakers_come_at_the_end_each_with_what_they_said(web: Web) -> None:

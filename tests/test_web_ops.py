@@ -126,11 +126,18 @@ async def test_live_is_always_live(web: Web) -> None:
 
 async def test_ready_is_503_with_the_reason_until_a_job_could_run(web: Web) -> None:
     response = await web.client.get("/health/ready")
-    assert (response.status, await response.json()) == (200, {"ready": True, "reason": None})
+    assert (response.status, await response.json()) == (
+        200,
+        {"ready": True, "reason": None, "queues": []},
+    )
     web.service.state = with_state("starting", reason="the transcribe worker is starting")
     response = await web.client.get("/health/ready")
     assert response.status == 503
-    assert await response.json() == {"ready": False, "reason": "the transcribe worker is starting"}
+    assert await response.json() == {
+        "ready": False,
+        "reason": "the transcribe worker is starting",
+        "queues": [],
+    }
 
 
 async def test_the_page_is_503_until_a_job_could_run(web: Web) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
-from fake_service import RECORDING, SPOKEN, TRANSCRIPT, Web, serving
+from fake_service import MIXED, RECORDING, SPOKEN, TRANSCRIPT, Web, serving
 
 from whisperd.config.live import Live
 from whisperd.errors import MediaError, NotReady, QueueFull, TooLong, WhisperdError, WorkerDied
@@ -100,6 +100,18 @@ async def test_our_own_fields_go_as_extras(web: Web, client: openai.AsyncOpenAI)
     assert [segment.to_dict()["speaker"] for segment in reply.segments] == ["SPEAKER_01", "SPEAKER_00"]
     assert web.service.asked.speakers
     assert web.service.asked.hints.exactly == 2
+
+
+async def test_doubts_and_languages_of_segments_come_as_extras(web: Web, client: openai.AsyncOpenAI) -> None:
+    web.service.answer = MIXED
+    wish = {"multilingual": True, "condition_on_previous_text": False, "drop_doubted": False}
+    reply = await client.audio.transcriptions.create(
+        file=talk(), model="whisper-1", response_format="verbose_json", extra_body=wish
+    )
+    assert web.service.asked.multilingual
+    assert reply.segments
+    assert [segment.to_dict().get("doubts") for segment in reply.segments] == [["repeated", "no_voice"], None]
+    assert [segment.to_dict().get("language") for segment in reply.segments] == [None, "german"]
 
 
 async def test_known_speakers_and_settings_of_the_detection(web: Web, client: openai.AsyncOpenAI) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -275,6 +276,107 @@ async def test_the_spool_is_empty_after_an_answer(web: Web) -> None:
     assert response.status == 200
     assert web.spooled() == []
     assert not web.service.asked.audio.exists()
+
+
+async def test_an_upload_that_trickles_is_given_up(web: Web) -> None:
+    """Something comes all the time, but so little that it would take days."""
+    web.live.current = changed(web.live.current, "limits", upload_idle=Duration("500ms"))
+    async with connection(web) as (reader, writer):
+        writer.write(head("Content-Length: 100000") + OPENED)
+
+        async def trickle() -> None:
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        status = await reader.readline()
+        trickling.cancel()
+        body = await reader.read(2000)
+    assert b" 408 " in status
+    assert b"less than 1KiB came in a second" in body
+    await until(lambda: web.spooled() == [])
+
+
+async def test_a_rate_that_is_low_but_allowed_is_no_reason(web: Web) -> None:
+    web.live.current = changed(
+        web.live.current, "limits", upload_idle=Duration("400ms"), upload_rate=Size("5B")
+    )
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield OPENED
+        for _ in range(20):
+            yield b"slowly"
+            await asyncio.sleep(0.04)
+        yield CLOSED
+
+    response = await web.client.post(PATH, data=pieces(), headers={"Content-Type": MULTIPART})
+    assert response.status == 200
+
+
+# ---- the disk's reserve --------------------------------------------------------------------------
+
+
+async def test_an_upload_that_would_leave_the_disk_too_little_is_refused(web: Web) -> None:
+    web.live.current = changed(web.live.current, "limits", disk_reserve=Size("1000TiB"))
+    status, code, message, _ = await refusal(web, form())
+    assert (status, code) == (503, "unavailable")
+    assert "no room" in message
+
+
+async def test_an_upload_of_no_declared_size_stops_at_the_reserve(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([2**40, 2**20])
+
+    def statvfs(_: object) -> os.statvfs_result:
+        return os.statvfs_result((1, 1, 0, 0, next(free, 2**20), 0, 0, 0, 0, 0, 0)[:10])
+
+    monkeypatch.setattr("whisperd.media.disk.os.statvfs", statvfs)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield OPENED + bytes(2**22) + CLOSED
+
+    status, _, message, _ = await refusal(web, pieces(), MULTIPART)
+    assert (status, "no room" in message) == (503, True)
+
+
+# ---- before the body -----------------------------------------------------------------------------
+
+
+async def first_line(web: Web, path: str, *lines: str) -> bytes:
+    """What comes to a client that waits before it sends its body."""
+    async with connection(web) as (reader, writer):
+        request = (f"POST {path} HTTP/1.1", "Host: x", "Expect: 100-continue", *lines)
+        writer.write(("\r\n".join(request) + "\r\n\r\n").encode())
+        return await reader.readline()
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ((f"Content-Type: {MULTIPART}", "Content-Length: 1000"), b" 100 "),
+        ((f"Content-Type: {MULTIPART}", "Transfer-Encoding: chunked"), b" 100 "),
+        ((f"Content-Type: {MULTIPART}", f"Content-Length: {2**40}"), b" 413 "),
+        (("Content-Type: application/json", "Content-Length: 1000"), b" 400 "),
+    ],
+)
+async def test_a_body_that_would_be_refused_is_not_asked_for(
+    web: Web, lines: tuple[str, ...], status: bytes
+) -> None:
+    assert status in await first_line(web, PATH, *lines)
+
+
+async def test_json_that_is_too_large_is_not_asked_for(web: Web) -> None:
+    json = "Content-Type: application/json"
+    assert b" 100 " in await first_line(web, "/transcribe/url", json, "Content-Length: 100")
+    assert b" 413 " in await first_line(web, "/transcribe/url", json, "Content-Length: 100000000")
+
+
+async def test_what_the_disk_has_no_room_for_is_not_asked_for(web: Web) -> None:
+    web.live.current = changed(web.live.current, "limits", disk_reserve=Size("1000TiB"))
+    lines = (f"Content-Type: {MULTIPART}", "Content-Length: 1000")
+    assert b" 503 " in await first_line(web, PATH, *lines)
 
 
 async def test_bytes_may_come_one_by_one(web: Web) -> None:

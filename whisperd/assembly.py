@@ -1,6 +1,7 @@
 """The parts of the daemon, put together in the order of their dependence."""
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from whisperd.memory import free_bytes
 from whisperd.metrics import Metrics
 from whisperd.offer import Offer
 from whisperd.plan import Plan, WorkerPlan
+from whisperd.pool import Pool
 from whisperd.scheduler import Role, Scheduler
 from whisperd.service import Service
 from whisperd.transcript.model import Transcript
@@ -91,19 +93,24 @@ async def assembled(live: Live, plan: Plan, spool: Spool) -> AsyncIterator[Parts
 def _hire(live: Live, plan: Plan) -> Scheduler:
     def lane(planned: WorkerPlan, *, resting: bool = False) -> Lane:
         worker = Worker(planned.kind, planned.setup, live=live, environment=planned.environment)
-        return Lane(worker, planned.slots, resting=resting, need_bytes=planned.need_bytes)
+        return Lane(
+            worker, planned.slots, resting=resting, need_bytes=planned.need_bytes, speed=planned.speed
+        )
 
-    def on_demand(role: Role) -> Lane:
-        return lane(plan.on_demand(role), resting=True)
+    def on_demand(role: Role) -> Pool:
+        return Pool([lane(planned, resting=True) for planned in plan.on_demand(role)])
 
-    lanes = {planned.kind: lane(planned) for planned in plan.workers}
-    return Scheduler(lanes, live=live, hire=on_demand, free_bytes=free_bytes)
+    pools = {
+        kind: Pool([lane(planned) for planned in workers])
+        for kind, workers in itertools.groupby(plan.workers, key=lambda planned: planned.kind)
+    }
+    return Scheduler(pools, live=live, hire=on_demand, free_bytes=free_bytes)
 
 
 def _at_once(live: Live, scheduler: Scheduler) -> int:
-    """Jobs that are worked on at the same time."""
+    """Jobs that are worked on at the same time. As many slots are left to those who wait for an answer."""
     configured = live.current.jobs.running
-    return scheduler.lanes["transcribe"].slots if configured == "auto" else configured
+    return max(1, scheduler.pool(Role("transcribe")).slots // 2) if configured == "auto" else configured
 
 
 def _use(job: Job, transcript: Transcript | None) -> Use:

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from whisperd import journal, listen, notify
+from whisperd import journal, listen, notify, tls
 from whisperd.assembly import Parts, assembled
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
@@ -24,6 +24,7 @@ from whisperd.notify import Notifier
 from whisperd.plan import make_plan
 from whisperd.service import Service
 from whisperd.web.control import Reloaded, create_control
+from whisperd.web.keys import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Daemon:
         """From bound sockets to the last worker's end. Raises StartError."""
         config = self._live.current
         self._notifier.status("Starting")
+        certificate = tls.read(config.server)
+        self._tls = tls.Tls(certificate) if certificate else None
         passed = notify.passed_sockets(os.environ.pop("LISTEN_PID", None), os.environ.pop("LISTEN_FDS", None))
         listeners = passed or listen.bind(config.server.listen)
         plan = await make_plan(config, os.environ)
@@ -94,23 +97,26 @@ class Daemon:
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
+        if self._tls:
+            _tell_of(self._tls.certificate)
+            parts.app[METRICS].watch_certificate(self._tls)
         async with self._control(self._live.current.paths.control_socket), scheduler.tended():
             try:
                 # Jobs outlive the daemon: at a stop they go back to the queue, and nobody waits for them.
                 async with parts.courier.tended(), parts.desk.tended():
                     # On sockets of our own, callers are told what is loading; those of a socket that systemd
                     # holds wait in its queue instead.
-                    sites = [] if passed else await _open(runner, listeners)
-                    for lane in scheduler.lanes.values():
+                    sites = [] if passed else await _open(runner, listeners, self._tls)
+                    for lane in scheduler.lasting_lanes():
                         lane.wake()
                     if await self._load(parts.service):
-                        sites = sites or await _open(runner, listeners)
+                        sites = sites or await _open(runner, listeners, self._tls)
                         logger.info("serving on %s", ", ".join(map(_address, listeners)))
                         await self._serve(parts.service)
                 await self._drain(parts.service, sites)
             finally:
                 await runner.cleanup()
-                await asyncio.gather(*(lane.end() for lane in scheduler.lanes.values()))
+                await asyncio.gather(*(lane.end() for lane in scheduler.lasting_lanes()))
 
     async def _load(self, service: Service) -> bool:
         """Wait until a job could run; False when asked to stop before. Raises StartError."""
@@ -163,7 +169,7 @@ class Daemon:
 
     async def _tick(self, seconds: float) -> None:
         """Sleep, but wake for a stop or a change of a worker; raise what ended one that must be there."""
-        lanes = self._scheduler.lanes.values()
+        lanes = self._scheduler.lasting_lanes()
         waits = [
             asyncio.ensure_future(event.wait())
             for event in (self._stop, *(lane.worker.changed for lane in lanes))
@@ -196,21 +202,27 @@ class Daemon:
         self._notifier.reloading()
         try:
             new = load(self._config_path, os.environ)
+            certificate = tls.read(merged(self._live.current, new).server)
         except ConfigError as error:
             logger.error("reload refused: %s", error.message)  # noqa: TRY400 - the traceback tells nothing
             self._notifier.ready(f"Reload refused: {' | '.join(error.message.splitlines())}")
             raise
         found = changes(self._live.current, new)
+        applied = list(found.applied)
         self._live.current = merged(self._live.current, new)
+        if self._tls and certificate and self._tls.renew(certificate):
+            _tell_of(certificate)
+            if tls.CERTIFICATE not in applied:
+                applied.append(tls.CERTIFICATE)  # another one in the same file
         level = self._live.current.log.level
         journal.set_level(level)
         for lane in self._scheduler.all_lanes():
             lane.worker.set_log_level(level)
-        logger.info("reloaded; applied: %s", ", ".join(found.applied) or "nothing")
+        logger.info("reloaded; applied: %s", ", ".join(applied) or "nothing")
         if found.needs_restart:
             logger.warning("changed, but in force only after a restart: %s", ", ".join(found.needs_restart))
         self._notifier.ready("Reloaded")
-        return Reloaded(list(found.applied), list(found.needs_restart))
+        return Reloaded(applied, list(found.needs_restart))
 
     @contextlib.asynccontextmanager
     async def _control(self, path: Path) -> AsyncIterator[None]:
@@ -226,11 +238,23 @@ class Daemon:
             control.close()
 
 
-async def _open(runner: web.AppRunner, listeners: Sequence[socket.socket]) -> list[web.SockSite]:
-    sites = [web.SockSite(runner, listener) for listener in listeners]
+async def _open(
+    runner: web.AppRunner, listeners: Sequence[socket.socket], secured: tls.Tls | None
+) -> list[web.SockSite]:
+    """Take connections: by TLS, if it is configured, but not on Unix sockets."""
+    context = secured.context if secured else None
+    sites = [
+        web.SockSite(runner, listener, ssl_context=None if listener.family == socket.AF_UNIX else context)
+        for listener in listeners
+    ]
     for site in sites:
         await site.start()
     return sites
+
+
+def _tell_of(certificate: tls.Certificate) -> None:
+    level = logging.WARNING if certificate.ends_soon() else logging.INFO
+    logger.log(level, "the certificate is %s", certificate)
 
 
 def _summary(service: Service) -> str:
@@ -238,9 +262,11 @@ def _summary(service: Service) -> str:
     status = service.status()
     if status.reason:
         return f"Not ready: {status.reason}"
-    worker = status.worker("transcribe")
-    what = f"{worker.model} ({worker.compute_type} on {worker.device})" if worker else "nothing"
-    return f"Serving {what}: {status.running} running, {status.waiting} waiting"
+    workers = status.all_of("transcribe")
+    where = ", ".join(f"{worker.compute_type} on {worker.device}" for worker in workers)
+    what = f"{workers[0].model} ({where})" if workers else "nothing"
+    lost = "".join(f"; {note.message}" for note in status.notes if note.code == "device_lost")
+    return f"Serving {what}: {status.running} running, {status.waiting} waiting{lost}"
 
 
 def _address(listener: socket.socket) -> str:

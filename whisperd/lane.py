@@ -1,42 +1,27 @@
-"""The queue in front of one worker, and whether that worker is up at all.
+"""One worker: whether it is up at all, what is in its hands, and how fast it is.
 
-As many jobs are in the worker's hands as it takes at once, the others wait: those of a higher priority
-first, and those of one priority in the order of their coming. A slot is free again when the worker is rid
-of the job, which after a cancellation is later than the caller's leaving. A lane may rest: its process is
-ended, which alone gives back all its memory, and the next job starts it again.
+A lane may rest: its process is ended, which alone gives back all its memory, and the next job starts it
+again.
 """
 
 import asyncio
-import heapq
-import itertools
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
-from whisperd.errors import EngineError, WhisperdError, WorkerDied, WorkerHung
+from whisperd.errors import EngineError, WhisperdError
+from whisperd.fairness import Work
 from whisperd.journal import fields
-from whisperd.protocol import AnyJob, AnyResult
+from whisperd.protocol import AnyJob, Event
+from whisperd.speed import Speed
 from whisperd.status import WorkerState
-from whisperd.transcript.model import PRIORITIES, Priority
-from whisperd.worker import Progress, Worker
+from whisperd.worker import Call, Progress, Worker
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 2
-"""A job on a worker that dies is tried once more on the next; a job that kills two is not tried again."""
-
-
-class _Place(NamedTuple):
-    """In the queue; less is nearer to its front."""
-
-    rank: int
-    number: int
-    turn: asyncio.Future[None]
-
 
 class Lane:
-    """One worker and those who wait for it."""
+    """A worker that takes so many jobs at once."""
 
     def __init__(
         self,
@@ -45,33 +30,37 @@ class Lane:
         *,
         resting: bool = False,
         need_bytes: int = 0,
+        speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`speed` is in seconds of audio a second, and taken until it is measured."""
         self.worker = worker
         self.slots = slots
         self.resting = resting
         """Whether nothing is loaded, and nothing will be until a job comes."""
         self.need_bytes = need_bytes
         """Memory that it takes on its device, about."""
-        self.running = 0
+        self.holds: set[Work] = set()
+        """What has a slot."""
         self.supervision: asyncio.Task[None] | None = None
         """Ends with StartError when the worker can never load."""
         self._clock = clock
         self._used_at = clock()
-        self._waiting: list[_Place] = []
-        """A heap."""
-        self._numbers = itertools.count()
+        self._speed = Speed(speed)
+        self._measured_at = clock()
+        self._begun: set[Work] = set()
+        """What is in the worker's hands."""
         self._turning = asyncio.Lock()
 
     @property
-    def waiting(self) -> int:
-        """Jobs that wait for a slot."""
-        return sum(not place.turn.done() for place in self._waiting)
+    def running(self) -> int:
+        """Jobs that have a slot, which is free when the worker is rid of its job."""
+        return len(self.holds)
 
     @property
     def idle(self) -> bool:
         """Whether nobody needs it now."""
-        return not self.running and not self._waiting
+        return not self.holds
 
     @property
     def idle_s(self) -> float:
@@ -79,9 +68,29 @@ class Lane:
         return self._clock() - self._used_at if self.idle else 0.0
 
     @property
+    def work_s(self) -> float:
+        """Seconds of audio in its hands that are still to do."""
+        return sum(work.left_s for work in self.holds)
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio that it does in a second, as measured while it works."""
+        return self._speed.value
+
+    @property
     def state(self) -> WorkerState:
         """The worker's, or that it rests."""
         return "unloaded" if self.resting else self.worker.state
+
+    @property
+    def up(self) -> bool:
+        """Whether a job could begin at once."""
+        return not self.resting and self.worker.ready.is_set()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the worker died and is not back."""
+        return not self.resting and not self.up and self.worker.state not in ("starting", "stopped")
 
     # ---- up and down -----------------------------------------------------------------------------
 
@@ -105,53 +114,8 @@ class Lane:
             self.supervision.cancel()
             await asyncio.wait([self.supervision])
 
-    # ---- jobs ------------------------------------------------------------------------------------
-
-    async def run(
-        self,
-        job: AnyJob,
-        progress: Progress | None = None,
-        started: Callable[[], None] | None = None,
-        *,
-        priority: Priority = "high",
-    ) -> AnyResult:
-        """Do a job when its turn comes; `started` is called at that moment.
-
-        Cancelling leaves the queue at once, and the worker as soon as it notices. Raises the worker's
-        error, or EngineError after the worker died twice with this job in its hands, or when it can't load.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            await self._take_slot(priority)
-            try:
-                await self._up()
-                if started:
-                    started()
-                call = self.worker.call(job, progress)
-            except BaseException:
-                self._free_slot()
-                raise
-            call.finished.add_done_callback(lambda _: self._free_slot())
-            try:
-                return await call.result
-            except asyncio.CancelledError:
-                self.worker.cancel(call)
-                raise
-            except (WorkerDied, WorkerHung) as error:
-                logger.warning(
-                    "%s with a job in its hands (attempt %d of %d)",
-                    error.message,
-                    attempt,
-                    _ATTEMPTS,
-                    extra=fields(worker=self.worker.kind, attempt=attempt),
-                )
-                if attempt == _ATTEMPTS:
-                    raise type(error)(
-                        f"{error.message}, as did the one before it with this recording"
-                    ) from error
-        raise EngineError("unreachable")
-
-    async def _up(self) -> None:
-        """Wait for the worker, starting it where it rests."""
+    async def get_up(self) -> None:
+        """Wait for the worker, starting it where it rests. Raises EngineError when it can't load."""
         async with self._turning:
             if self.resting:
                 self.wake()
@@ -172,29 +136,46 @@ class Lane:
         if self.supervision and not self.supervision.cancelled():
             error = self.supervision.exception()
             told = error.message if isinstance(error, WhisperdError) else str(error)
-            logger.error("the %s worker can't start: %s", self.worker.kind, told)
+            logger.error(
+                "the %s can't start: %s",
+                self.worker.name,
+                told,
+                extra=fields(worker=self.worker.kind, device=self.worker.device),
+            )
         return "the server's journal has the reason"
 
-    async def _take_slot(self, priority: Priority) -> None:
-        if self.running < self.slots and not self.waiting:
-            self.running += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, _Place(PRIORITIES.index(priority), next(self._numbers), turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # The slot was handed over in the very moment of the cancellation: pass it on.
-                self._free_slot()
-            raise
+    # ---- jobs ------------------------------------------------------------------------------------
 
-    def _free_slot(self) -> None:
-        """Hand the slot to the next in the queue, if one still waits."""
+    def begin(self, work: Work, job: AnyJob, progress: Progress | None) -> Call:
+        """Hand the job of some work that has a slot to the worker. Raises WorkerDied when it is not up."""
+
+        def told(event: Event) -> None:
+            self.done(work, event.position_s)
+            if progress:
+                progress(event)
+
+        call = self.worker.call(job, told)
+        self._measure(0.0)
+        self._begun.add(work)
+        return call
+
+    def done(self, work: Work, position_s: float) -> None:
+        """The worker has come so far in some work."""
+        audio_s = min(position_s, work.seconds) - work.position_s
+        if audio_s > 0:
+            self._measure(audio_s)
+            work.position_s += audio_s
+
+    def release(self, work: Work) -> None:
+        """The slot is free."""
+        self._measure(0.0)
+        self._begun.discard(work)
+        self.holds.discard(work)
         self._used_at = self._clock()
-        while self._waiting:
-            turn = heapq.heappop(self._waiting).turn
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.running -= 1
+
+    def _measure(self, audio_s: float) -> None:
+        """So much was done since the last time, while there was something of a length to do."""
+        now = self._clock()
+        if any(work.seconds for work in self._begun):
+            self._speed.note(audio_s, now - self._measured_at)
+        self._measured_at = now

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from whisperd import __version__
 from whisperd.jobs.model import JobStatus
 from whisperd.status import Status, WorkerState
+from whisperd.tls import Tls
 from whisperd.transcript.model import Transcript
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 1800, 3600)
@@ -74,6 +75,14 @@ class Metrics:
             if seconds or stage == "queue":
                 self._stage_seconds.labels(stage).observe(seconds)
 
+    def watch_certificate(self, tls: Tls) -> None:
+        """Tell when the certificate in force ends."""
+        Gauge(
+            "whisperd_certificate_expiry_timestamp_seconds",
+            "When the server's certificate ends, in seconds since 1970.",
+            registry=self.registry,
+        ).set_function(lambda: tls.certificate.expires_at.timestamp())
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All numbers in the format that the Accept header prefers, and its content type."""
         encode, content_type = choose_encoder(accept)
@@ -99,7 +108,28 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "whisperd_requests_waiting", "Requests that wait for their turn.", status.waiting
         )
+        yield from self._queues(status)
         yield from self._workers(status)
+
+    def _queues(self, status: Status) -> Iterator[Metric]:
+        labels = ["kind", "model"]
+        audio = GaugeMetricFamily(
+            "whisperd_queue_audio_seconds", "Length of the recordings still to do.", labels=labels
+        )
+        speed = GaugeMetricFamily(
+            "whisperd_speed_ratio",
+            "Seconds of audio done in a second, all devices together, as measured while they work.",
+            labels=labels,
+        )
+        wait = GaugeMetricFamily(
+            "whisperd_queue_seconds", "Time until they are done at that speed.", labels=labels
+        )
+        for queue in status.queues:
+            what = [queue.kind, queue.model]
+            audio.add_metric(what, queue.audio_s)
+            speed.add_metric(what, queue.speed)
+            wait.add_metric(what, queue.wait_s)
+        yield from (audio, speed, wait)
 
     def _workers(self, status: Status) -> Iterator[Metric]:
         labels = ["kind", "model", "device"]

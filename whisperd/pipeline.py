@@ -5,9 +5,10 @@ Requests for the same file, which is one that was fetched once for all of them, 
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,6 +17,7 @@ from msgspec import structs
 
 from whisperd.errors import EngineError, MediaError, ParameterError
 from whisperd.journal import fields
+from whisperd.lane import Lane
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
     AnyJob,
@@ -32,7 +34,7 @@ from whisperd.protocol import (
 from whisperd.scheduler import Role, Scheduler
 from whisperd.tasks import scoped
 from whisperd.transcript.align import align
-from whisperd.transcript.model import Diarization, Notice, Priority, Request, Segment, Timings
+from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
 from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,8 @@ class Answer:
     diarization: Diarization
     timings: Timings
     warnings: list[Notice]
+    lane: Lane | None
+    """Who found the text, or the speakers where no text was asked for."""
 
 
 class Pipeline:
@@ -79,14 +83,21 @@ class Pipeline:
         self._decodings: dict[Path, _Decoding] = {}
 
     async def run(
-        self, request: Request, role: Role, language: str | None, listener: Listener | None
+        self,
+        request: Request,
+        role: Role,
+        language: str | None,
+        listener: Listener | None,
+        admit: Callable[[float], None],
     ) -> Answer:
         """Answer one request, whose worker for text and whose `language` are settled (None detects it).
 
-        Raises MediaError for bytes that are no recording, EngineError.
+        `admit` is told the recording's seconds as soon as they are known, and may refuse it. Raises what it
+        raises, MediaError for bytes that are no recording, EngineError.
         """
         started = self._clock()
-        async with self._decoded(request.audio, request.priority) as (decoded, decode):
+        async with self._decoded(request.audio, request) as (decoded, decode):
+            admit(decoded.samples / SAMPLE_RATE_HZ)
             if listener:
                 listener.decoded(decoded.samples / SAMPLE_RATE_HZ)
             answer = await self._answer(request, role, language, listener, decoded)
@@ -129,6 +140,7 @@ class Pipeline:
             raise outcome
         # A long recording's words would hold up the event loop.
         segments = await asyncio.to_thread(align, transcribed.segments, diarization)
+        warnings += _doubts(segments, transcribed.dropped)
         return Answer(
             duration=decoded.samples / SAMPLE_RATE_HZ,
             transcribed=transcribed,
@@ -140,6 +152,7 @@ class Pipeline:
                 diarize_s=diarize.wall_s,
             ),
             warnings=warnings,
+            lane=transcribe.lane or diarize.lane,
         )
 
     async def _transcribe(
@@ -148,7 +161,7 @@ class Pipeline:
         if not request.text:
             return Transcribed(None, None, []), _Stage(self._clock)
         job = _transcribe_job(request, decoded, language)
-        return await self._stage(role, job, Transcribed, request.priority, slowest.follow())
+        return await self._stage(role, job, Transcribed, request, slowest.follow())
 
     async def _diarize(
         self, request: Request, decoded: Decoded, slowest: "_Slowest"
@@ -161,7 +174,7 @@ class Pipeline:
             voices = []
             for known in request.known_speakers:
                 try:
-                    voice, _ = await stack.enter_async_context(self._decoded(known.audio, request.priority))
+                    voice, _ = await stack.enter_async_context(self._decoded(known.audio, request))
                 except MediaError as error:
                     raise ParameterError(
                         f"the recording of the known speaker {known.name!r}: {error.message}",
@@ -171,7 +184,7 @@ class Pipeline:
             audio = str(_decoded_name(request.audio))
             job = DiarizeJob(audio, decoded.samples, request.hints, voices)
             try:
-                return await self._stage(Role("diarize"), job, Diarized, request.priority, progress)
+                return await self._stage(Role("diarize"), job, Diarized, request, progress)
             except EngineError as error:
                 return error, _Stage(self._clock)
 
@@ -180,23 +193,25 @@ class Pipeline:
         role: Role,
         job: AnyJob,
         expected: type[Result],
-        priority: Priority,
+        request: Request,
         progress: Progress | None = None,
     ) -> "tuple[Result, _Stage]":
         stage = _Stage(self._clock)
-        result = await self._scheduler.run(role, job, progress, stage.begin, priority=priority)
+        result = await self._scheduler.run(
+            role, job, progress, stage.begin, priority=request.priority, client=request.client
+        )
         stage.end()
         if not isinstance(result, expected):
             raise EngineError(f"the {role.kind} worker answered with {type(result).__name__}")
         return result, stage
 
     @contextlib.asynccontextmanager
-    async def _decoded(self, source: Path, priority: Priority) -> "AsyncIterator[tuple[Decoded, _Stage]]":
+    async def _decoded(self, source: Path, request: Request) -> "AsyncIterator[tuple[Decoded, _Stage]]":
         """The decoded recording, for as long as the context is open."""
         decoding = self._decodings.get(source)
         if decoding is None:
             job = DecodeJob(str(source), str(_decoded_name(source)))
-            stage = asyncio.create_task(self._stage(Role("decode"), job, Decoded, priority))
+            stage = asyncio.create_task(self._stage(Role("decode"), job, Decoded, request))
             decoding = self._decodings[source] = _Decoding(stage)
         decoding.holders += 1
         try:
@@ -249,6 +264,17 @@ def _transcribe_job(request: Request, decoded: Decoded, language: str | None) ->
     )
 
 
+def _doubts(segments: Sequence[Segment], dropped: int) -> Iterator[Notice]:
+    """Text that may be made up is nothing to be silent about, and nor is text that is missing."""
+    doubted = [segment.doubts for segment in segments if segment.doubts]
+    if doubted:
+        reasons = ", ".join(dict.fromkeys(itertools.chain.from_iterable(doubted)))
+        share = f"{len(doubted)} of {len(segments)}"
+        yield Notice("text_doubted", f"segments that may not be what was said: {share} ({reasons})")
+    if dropped:
+        yield Notice("text_dropped", f"segments left out because they may not be what was said: {dropped}")
+
+
 class _Stage:
     """The clock of one stage of one request."""
 
@@ -257,9 +283,12 @@ class _Stage:
         self._asked = clock()
         self.queued_s = 0.0
         self.wall_s = 0.0
+        self.lane: Lane | None = None
+        """Who does it."""
 
-    def begin(self) -> None:
+    def begin(self, lane: Lane) -> None:
         """Its turn has come."""
+        self.lane = lane
         self.queued_s = self._clock() - self._asked
 
     def end(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -33,26 +33,30 @@ CACHE: Final = "cache"
 RECORDINGS_AT_ONCE: Final = 32
 """They share batches, so they cost the device nothing until it has time for them."""
 
+_SPEED_OF_A_CORE: Final = 1.2e9
+"""Seconds of audio a second, times bytes of the weights in float16: what a core does with a Whisper model."""
+_SPEED_OF_A_CARD: Final = 1e11
+_MOST_SPEED: Final = 200.0
+_UNKNOWN_WEIGHTS: Final = 10**9
+_DIARIZATION_SPEEDS: Final[Mapping[str, float]] = {"cpu": 5.0, "cuda": 60.0}
+"""Seconds of audio a second: of a core, of a card."""
+
 _MOST_LANES: Final = 8
 """Threads of a diarization, at most: each holds a batch, of some 100 MB."""
 
-_GIVE_BACK: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
-"""Larger blocks go back to the system at once. Without it glibc keeps what a batch took among small results
-that stay, and a long recording takes gigabytes more."""
 
-KEEP: Final = {
-    "GLIBC_TUNABLES": ":".join(
-        f"glibc.malloc.{name}={value}"
-        for name, value in (
-            ("mmap_threshold", 2**31),
-            ("trim_threshold", 2**31),
-            ("arena_max", 1),
-            ("hugetlb", 1),
-        )
-    )
-}
+def _malloc(**tunables: int) -> Mapping[str, str]:
+    """The environment that sets these options of glibc's allocator."""
+    return {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}={value}" for name, value in tunables.items())}
+
+
+_KEEP: Final = _malloc(mmap_threshold=2**31, trim_threshold=2**31, arena_max=1, hugetlb=1)
 """The encoder's blocks, of 54 MB for each layer of a full window, are used again, in large pages. Without it
 glibc takes them from the system each time, page by page, which is a third of the encoder's time."""
+
+_KEEP_FOR_A_WHILE: Final = _malloc(mmap_threshold=2**24, trim_threshold=2**30, arena_max=1)
+"""The blocks of a diarization's batches are used again, too, until the worker gives them back, every few
+batches. Taking each from the system costs a third of the time, and keeping them for good hundreds of MB."""
 
 NO_QUESTION: Final = Facts()
 """Where only the CPU is wanted, the GPUs are not asked about."""
@@ -68,6 +72,8 @@ class WorkerPlan:
     slots: int
     need_bytes: int = 0
     """Memory that it takes on its device, about."""
+    speed: float = 1.0
+    """Seconds of audio that it does in a second, until that is measured; roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +81,11 @@ class Plan:
     """Everything that is settled before the first process starts."""
 
     workers: tuple[WorkerPlan, ...]
+    """Those of one kind, on several devices, stand one after the other."""
     serving: Serving
     store: Store
-    on_demand: Callable[[Role], WorkerPlan]
-    """The worker for a model that a request names. Raises StartError."""
+    on_demand: Callable[[Role], tuple[WorkerPlan, ...]]
+    """The workers for a model that a request names, one for each device. Raises StartError."""
 
 
 async def make_plan(config: Config, environ: Mapping[str, str]) -> Plan:
@@ -95,19 +102,19 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
     store = Store(config.paths.state)
     shared = config.diarize.enabled and config.diarize.device != "cpu"
     reserved = DIARIZATION_BYTES if shared else 0
-    model, choice = choose_model(config, store, facts, reserved_bytes=reserved)
-    planner = _Planner(config, environ, store)
-    workers = [planner.decode(cores), planner.transcribe(model, choice, cores)]
-    diarization = None
+    model, choices = choose_model(config, store, facts, reserved_bytes=reserved)
+    planner = _Planner(config, environ, store, cores)
+    workers = [planner.decode(), *(planner.transcribe(model, choice) for choice in choices)]
+    diarizations: tuple[Choice, ...] = ()
     if config.diarize.enabled:
-        diarization = choose_diarization(config.diarize.device, choice, facts)
-        workers.append(planner.diarize(diarization, cores))
+        diarizations = choose_diarization(config.diarize.device, choices, facts)
+        workers += map(planner.diarize, diarizations)
 
-    def on_demand(role: Role) -> WorkerPlan:
+    def on_demand(role: Role) -> tuple[WorkerPlan, ...]:
         if role.kind == "translate":
-            return planner.translate(role.model or "")
-        place = choose("cpu", "auto", facts, weights_bytes=0) if role.device == "cpu" else choice
-        return planner.transcribe(role.model or model, place, cores)
+            return (planner.translate(role.model or ""),)
+        places = choose("cpu", "auto", facts, weights_bytes=0) if role.device == "cpu" else choices
+        return tuple(planner.transcribe(role.model or model, place) for place in places)
 
     return Plan(
         workers=tuple(workers),
@@ -115,12 +122,20 @@ def plan(config: Config, environ: Mapping[str, str], facts: Facts, *, cores: int
         on_demand=on_demand,
         serving=Serving(
             model=model,
-            device=choice.label,
-            device_name=choice.device_name,
-            diarization=config.diarize.model if diarization else None,
-            notes=choice.notes + (diarization.notes if diarization else ()) + _missing(config, store),
+            device=",".join(choice.label for choice in choices),
+            device_names={
+                choice.label: choice.device_name
+                for choice in (*choices, *diarizations)
+                if choice.device_name is not None
+            },
+            diarization=config.diarize.model if diarizations else None,
+            notes=_notes((*choices, *diarizations)) + _missing(config, store),
         ),
     )
+
+
+def _notes(choices: Sequence[Choice]) -> tuple[Notice, ...]:
+    return tuple(note for choice in choices for note in choice.notes)
 
 
 def _missing(config: Config, store: Store) -> tuple[Notice, ...]:
@@ -144,11 +159,13 @@ def _diarizes_elsewhere(config: Config) -> bool:
     return config.diarize.enabled and config.diarize.device not in ("auto", "cpu")
 
 
-def choose_model(config: Config, store: Store, facts: Facts, *, reserved_bytes: int) -> tuple[str, Choice]:
-    """The Whisper model's name and its place: "auto" is what suits the device that it would run on."""
+def choose_model(
+    config: Config, store: Store, facts: Facts, *, reserved_bytes: int
+) -> tuple[str, tuple[Choice, ...]]:
+    """The Whisper model's name and its places: "auto" is what suits the device that it would run on."""
     wanted = config.transcribe
 
-    def place(model: str) -> Choice:
+    def places(model: str) -> tuple[Choice, ...]:
         return choose(
             wanted.device,
             wanted.compute_type,
@@ -159,9 +176,9 @@ def choose_model(config: Config, store: Store, facts: Facts, *, reserved_bytes: 
 
     if wanted.model != "auto":
         model = store.resolve_alias(wanted.model)
-        return model, place(model)
-    choice = place(default_model("cuda"))
-    return default_model(choice.device), choice
+        return model, places(model)
+    choices = places(default_model("cuda"))
+    return default_model(choices[0].device), choices
 
 
 def _weights_bytes(store: Store, model: str) -> int:
@@ -176,21 +193,22 @@ def _weights_bytes(store: Store, model: str) -> int:
 class _Planner:
     """Makes the plan of each worker."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], store: Store) -> None:
+    def __init__(self, config: Config, environ: Mapping[str, str], store: Store, cores: int) -> None:
         self._config = config
         self._environ = environ
         self._store = store
+        self._cores = cores
 
-    def decode(self, cores: int) -> WorkerPlan:
-        slots = max(2, cores)
+    def decode(self) -> WorkerPlan:
+        slots = max(2, self._cores)
         setup = DecodeSetup(concurrency=slots, max_duration_s=float(self._config.limits.duration))
         return WorkerPlan("decode", setup, self._environment("cpu", 1), slots)
 
-    def transcribe(self, model: str, choice: Choice, cores: int) -> WorkerPlan:
+    def transcribe(self, model: str, choice: Choice) -> WorkerPlan:
         wanted = self._config.transcribe
         threads = 1 if wanted.threads == "auto" else wanted.threads
         concurrency = RECORDINGS_AT_ONCE if wanted.concurrency == "auto" else wanted.concurrency
-        batches, batch_size = (cores, 4) if choice.device == "cpu" else (1, 16)
+        batches, batch_size = (self._cores, 4) if choice.device == "cpu" else (1, 16)
         if wanted.batches != "auto":
             batches = wanted.batches
         if wanted.batch_size != "auto":
@@ -208,13 +226,16 @@ class _Planner:
             batches=batches,
             batch_size=batch_size,
         )
-        environment = {**KEEP, **self._environment(choice.device, threads)}
-        need = memory_need(_weights_bytes(self._store, model), choice.compute_type)
-        return WorkerPlan("transcribe", setup, environment, concurrency, need)
+        environment = {**_KEEP, **self._environment(choice.device, threads)}
+        weights = _weights_bytes(self._store, model)
+        need = memory_need(weights, choice.compute_type)
+        work = self._cores * _SPEED_OF_A_CORE if choice.device == "cpu" else _SPEED_OF_A_CARD
+        speed = min(_MOST_SPEED, work / (weights or _UNKNOWN_WEIGHTS))
+        return WorkerPlan("transcribe", setup, environment, concurrency, need, speed)
 
-    def diarize(self, choice: Choice, cores: int) -> WorkerPlan:
+    def diarize(self, choice: Choice) -> WorkerPlan:
         wanted = self._config.diarize
-        automatic = min(cores, _MOST_LANES) if choice.device == "cpu" else 1
+        automatic = min(self._cores, _MOST_LANES) if choice.device == "cpu" else 1
         threads = automatic if wanted.threads == "auto" else wanted.threads
         setup = DiarizeSetup(
             model=wanted.model,
@@ -225,8 +246,9 @@ class _Planner:
             device_index=choice.device_index,
             threads=threads,
         )
-        environment = {**_GIVE_BACK, **self._environment(choice.device, threads)}
-        return WorkerPlan("diarize", setup, environment, 1, DIARIZATION_BYTES)
+        environment = {**_KEEP_FOR_A_WHILE, **self._environment(choice.device, threads)}
+        speed = _DIARIZATION_SPEEDS[choice.device] * (threads if choice.device == "cpu" else 1)
+        return WorkerPlan("diarize", setup, environment, 1, DIARIZATION_BYTES, speed)
 
     def translate(self, model: str) -> WorkerPlan:
         """On the CPU: a card's memory is for speech."""

@@ -30,6 +30,8 @@ class DecodeSetup(Struct, frozen=True, tag="decode"):
 
     concurrency: int
     max_duration_s: float
+    stall_s: float = 300.0
+    """A recording whose decoding makes no progress for so long is given up."""
 
 
 class TranscribeSetup(Struct, frozen=True, tag="transcribe"):
@@ -149,6 +151,8 @@ class Transcribed(Struct, frozen=True, tag="transcribed"):
     language: str | None
     language_probability: float | None
     segments: list[Segment]
+    dropped: int = 0
+    """Segments that were left out because of doubts."""
 
 
 class Voice(Struct, frozen=True):

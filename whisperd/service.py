@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
-import datetime
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from whisperd import __version__
+from whisperd.admission import Admission
 from whisperd.config.live import Live
-from whisperd.errors import DeadlineExceeded, Draining, EngineError, NotReady, ParameterError, QueueFull
+from whisperd.errors import EngineError, ParameterError
 from whisperd.lane import Lane
 from whisperd.offer import Offer
 from whisperd.pipeline import Listener, Pipeline
+from whisperd.pool import Pool
 from whisperd.protocol import (
     AnyJob,
     AnyResult,
@@ -28,8 +29,8 @@ from whisperd.protocol import (
     Translated,
     TranslateJob,
 )
-from whisperd.scheduler import Role, Scheduler, device_of
-from whisperd.status import Status, Tally, WorkerStatus
+from whisperd.scheduler import Role, Scheduler
+from whisperd.status import QueueStatus, Status, WorkerStatus
 from whisperd.transcript.model import Notice, Request, Transcript
 
 Result = TypeVar("Result", bound=AnyResult)
@@ -41,7 +42,9 @@ class Serving:
 
     model: str
     device: str
-    device_name: str | None
+    """`cpu`, `cuda:0`, or several with commas between them."""
+    device_names: Mapping[str, str] = field(default_factory=dict)
+    """The cards' names, by `cuda:0`."""
     diarization: str | None
     """The pipeline's name; None when it is switched off."""
     notes: tuple[Notice, ...] = ()
@@ -59,8 +62,8 @@ class Service:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.draining = False
-        self.tally = Tally()
+        self._admission = Admission(live, scheduler, clock=clock)
+        self.tally = self._admission.tally
         self._live = live
         self._scheduler = scheduler
         self._offer = offer
@@ -68,13 +71,8 @@ class Service:
         self._clock = clock
         self._pipeline = Pipeline(scheduler, clock=clock)
         # Writing recordings takes minutes, and those that are only to be decoded must not wait for it.
-        self._encoding = asyncio.Semaphore(max(1, scheduler.lanes["decode"].slots - 1))
+        self._encoding = asyncio.Semaphore(max(1, scheduler.pool(Role("decode")).slots - 1))
         self._started = clock()
-        self._aborted = False
-        self._requests: set[asyncio.Timeout] = set()
-        """Those being worked on, each by its deadline."""
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     # ---- what can be done ------------------------------------------------------------------------
 
@@ -89,9 +87,17 @@ class Service:
         DeadlineExceeded, EngineError.
         """
         role, language = self._settled(request)
-        async with self._admitted(request.deadline_s, patient=request.patient):
-            answer = await self._pipeline.run(request, role, language, listener)
-        setup = self._scheduler.lane(role).worker.setup
+        roles = {role, Role("diarize")} if request.speakers else {role}
+        async with self._admission.admitted(
+            roles,
+            deadline_s=request.deadline_s,
+            priority=request.priority,
+            client=request.client,
+            patient=request.patient,
+        ) as admit:
+            answer = await self._pipeline.run(request, role, language, listener, admit)
+        worker = answer.lane.worker if answer.lane else None
+        setup = worker.setup if worker else None
         return Transcript(
             duration=answer.duration,
             task=request.task,
@@ -100,7 +106,7 @@ class Service:
             segments=answer.segments,
             turns=answer.diarization.turns,
             model=setup.model if isinstance(setup, TranscribeSetup | DiarizeSetup) else None,
-            device=device_of(self._scheduler.lane(role)),
+            device=worker.device if worker else None,
             compute_type=setup.compute_type if isinstance(setup, TranscribeSetup) else None,
             timings=answer.timings,
             warnings=answer.warnings,
@@ -151,7 +157,7 @@ class Service:
         patient: bool,
         turn: AbstractAsyncContextManager[object] | None = None,
     ) -> Result:
-        async with self._admitted(None, patient=patient), turn or contextlib.nullcontext():
+        async with self._admission.admitted(patient=patient), turn or contextlib.nullcontext():
             result = await self._scheduler.run(role, job)
         if not isinstance(result, expected):
             raise EngineError(f"the {role.kind} worker answered with {type(result).__name__}")
@@ -160,55 +166,26 @@ class Service:
     # ---- admission -------------------------------------------------------------------------------
 
     @property
+    def draining(self) -> bool:
+        """Whether nothing new is let in."""
+        return self._admission.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._admission.draining = draining
+
+    @property
     def active(self) -> int:
         """Requests being worked on or waiting."""
-        return len(self._requests)
+        return self._admission.active
 
     def abort(self) -> None:
         """End every request now; their callers are told that the server was stopped."""
-        self._aborted = True
-        now = asyncio.get_running_loop().time()
-        for deadline in self._requests:
-            deadline.reschedule(now)
+        self._admission.abort()
 
     async def idle(self) -> None:
         """Wait until no request is being worked on."""
-        await self._idle.wait()
-
-    @contextlib.asynccontextmanager
-    async def _admitted(self, deadline_s: float | None, *, patient: bool) -> AsyncIterator[None]:
-        """Let a request in, for as long as it may take; a patient one waits where another is refused."""
-        if self.draining:
-            raise Draining("the server is shutting down")
-        if not patient:
-            self._check_room()
-        allowed_s = self._live.current.limits.wait if deadline_s is None else deadline_s
-        deadline = asyncio.timeout(allowed_s)
-        self._requests.add(deadline)
-        self._idle.clear()
-        self.tally.queued += 1
-        try:
-            async with deadline:
-                if patient:
-                    await self._scheduler.ready()
-                yield
-        except TimeoutError as error:
-            if self._aborted:
-                raise Draining("the server was stopped before the answer was ready") from error
-            raise DeadlineExceeded(f"no answer within {allowed_s:g} seconds") from error
-        finally:
-            self._requests.discard(deadline)
-            self.tally.processed += 1
-            self.tally.last_processed_at = datetime.datetime.now(datetime.UTC)
-            if not self._requests:
-                self._idle.set()
-
-    def _check_room(self) -> None:
-        if reason := self._scheduler.unready():
-            raise NotReady(f"not ready: {reason}")
-        limit = self._live.current.limits.waiting
-        if (waiting := self._waiting()) >= limit:
-            raise QueueFull(f"{waiting} requests are waiting already; the limit is {limit}")
+        await self._admission.idle()
 
     def _settled(self, request: Request) -> tuple[Role, str | None]:
         """Who answers the request, and the language that is spoken; None detects it."""
@@ -226,7 +203,7 @@ class Service:
         """Refuse a language that the model does not know; where it is not loaded yet, the engine does."""
         if not request.text:
             return
-        known = self._scheduler.lane(role).worker.languages or self._offer.languages(role)
+        known = self._scheduler.pool(role).languages or self._offer.languages(role)
         wanted = [language] if language else request.languages
         if known and (unknown := [code for code in wanted if code not in known]):
             raise ParameterError(
@@ -238,7 +215,7 @@ class Service:
     def _language(self, request: Request) -> str | None:
         """The language's code, None to detect it."""
         language = request.language
-        if language is None and not request.languages:
+        if language is None and not (request.languages or request.multilingual):
             language = self._live.current.transcribe.language
         return None if language == "auto" else language
 
@@ -247,7 +224,7 @@ class Service:
     def status(self) -> Status:
         """The state of the service, now."""
         reason = "the daemon is stopping" if self.draining else self._scheduler.unready()
-        waiting = self._waiting()
+        waiting = self._admission.waiting
         return Status(
             ready=reason is None,
             reason=reason,
@@ -256,33 +233,47 @@ class Service:
             uptime_s=self._clock() - self._started,
             running=self.active - waiting,
             waiting=waiting,
-            workers=[self._worker_status(lane) for lane in self._scheduler.all_lanes()],
-            notes=list(self._serving.notes),
+            workers=[
+                self._worker_status(lane, pool.waiting)
+                for pool in self._scheduler.pools()
+                for lane in pool.lanes
+            ],
+            queues=[_queue_status(pool) for pool in self._scheduler.pools() if pool.has_lengths],
+            notes=[*self._serving.notes, *self._scheduler.lost()],
         )
 
     def models(self) -> tuple[str, ...]:
         """Whisper models that a request may ask for, the main one first."""
         return self._offer.models()
 
-    def _waiting(self) -> int:
-        """Requests beyond those that the transcription worker takes at once."""
-        return max(0, self.active - self._scheduler.lanes["transcribe"].slots)
-
-    def _worker_status(self, lane: Lane) -> WorkerStatus:
+    def _worker_status(self, lane: Lane, waiting: int) -> WorkerStatus:
         worker = lane.worker
         setup = worker.setup
-        device = device_of(lane) if worker.kind != "decode" else None
         return WorkerStatus(
             kind=worker.kind,
             state=lane.state,
             message=worker.message,
             model=getattr(setup, "model", None),
-            device=device,
-            device_name=self._serving.device_name if device and device.startswith("cuda") else None,
+            device=worker.device,
+            device_name=self._serving.device_names.get(worker.device or ""),
             compute_type=setup.compute_type if isinstance(setup, TranscribeSetup) else None,
             pid=worker.pid,
             rss_bytes=worker.rss_bytes,
             restarts=worker.restarts,
             running=lane.running,
-            waiting=lane.waiting,
+            waiting=waiting,
         )
+
+
+def _queue_status(pool: Pool) -> QueueStatus:
+    worker = pool.lanes[0].worker
+    audio_s, speed = pool.work_s, pool.speed
+    return QueueStatus(
+        kind=worker.kind,
+        model=getattr(worker.setup, "model", ""),
+        running=pool.running,
+        waiting=pool.waiting,
+        audio_s=round(audio_s, 3),
+        speed=round(speed, 3),
+        wait_s=round(audio_s / speed, 3),
+    )

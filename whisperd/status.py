@@ -32,7 +32,24 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     running: int = 0
     """Jobs in its hands."""
     waiting: int = 0
-    """Jobs that wait for it."""
+    """Jobs that wait for it, or for another that does the same on another device."""
+
+
+class QueueStatus(Struct, frozen=True, kw_only=True):
+    """What there is to do for all workers of a model."""
+
+    kind: Kind
+    model: str
+    running: int
+    """Jobs in hands."""
+    waiting: int
+    """Jobs that wait for their turn."""
+    audio_s: float
+    """Seconds of audio still to do, of both."""
+    speed: float
+    """Seconds of audio that are done in a second, all devices together, as measured while they work."""
+    wait_s: float
+    """Until it is done at that speed, in seconds."""
 
 
 @dataclass(slots=True)
@@ -61,9 +78,24 @@ class Status(Struct, frozen=True, kw_only=True):
     waiting: int
     """Requests that wait for their turn."""
     workers: list[WorkerStatus]
+    queues: list[QueueStatus] = []
+    """What there is to do in each kind of work that takes its time from the length of recordings."""
     notes: list[Notice] = []
     """What is less than it could be, `auto` having ended on the CPU first of all."""
 
     def worker(self, kind: Kind) -> WorkerStatus | None:
-        """The first worker of a kind, if the configuration has one."""
-        return next((worker for worker in self.workers if worker.kind == kind), None)
+        """The worker of a kind, if the configuration has one; of several, on as many devices, a ready one."""
+        workers = self.all_of(kind)
+        return next(
+            (worker for worker in workers if worker.state == "ready"), workers[0] if workers else None
+        )
+
+    def all_of(self, kind: Kind) -> list[WorkerStatus]:
+        """The workers of a kind that the daemon was started with, one for each device."""
+        first = next((worker for worker in self.workers if worker.kind == kind), None)
+        return [worker for worker in self.workers if first and _what(worker) == _what(first)]
+
+
+def _what(worker: WorkerStatus) -> tuple[object, ...]:
+    """What those have in common that differ by their card alone."""
+    return (worker.kind, worker.model, worker.device == "cpu")

@@ -22,6 +22,7 @@ from whisperd import protocol
 from whisperd.config.live import Live
 from whisperd.errors import EngineError, StartError, WhisperdError, WorkerDied, WorkerHung
 from whisperd.journal import fields
+from whisperd.place import device_of, name_of
 from whisperd.protocol import AnyJob, AnyResult, Kind, MappedLibrary
 from whisperd.status import WorkerState
 
@@ -85,6 +86,8 @@ class Worker:
     ) -> None:
         self.kind = kind
         self.setup = setup
+        self.device = device_of(setup)
+        self.name = name_of(kind, setup)
         self.state: WorkerState = "stopped"
         self.message: str | None = None
         self.restarts = 0
@@ -119,7 +122,7 @@ class Worker:
         """Hand over a job. Raises WorkerDied when the worker is not up."""
         life = self._process
         if life is None or not self.ready.is_set():
-            raise WorkerDied(f"the {self.kind} worker is not running")
+            raise WorkerDied(f"the {self.name} is not running")
         loop = asyncio.get_running_loop()
         call = Call(next(self._numbers), loop.create_future(), loop.create_future(), progress)
         life.calls[call.id] = call
@@ -151,14 +154,12 @@ class Worker:
                     backoff_s = _FIRST_BACKOFF_S
                 deaths_while_loading = 0 if was_ready else deaths_while_loading + 1
                 if deaths_while_loading == _START_ATTEMPTS and not self._proven:
-                    raise StartError(
-                        f"the {self.kind} worker {self.message}, {_START_ATTEMPTS} times in a row"
-                    )
+                    raise StartError(f"the {self.name} {self.message}, {_START_ATTEMPTS} times in a row")
                 self.restarts += 1
                 self._enter("restarting", self.message)
-                told = fields(worker=self.kind, restarts=self.restarts)
-                line = "the %s worker %s; starting it again in %.1f s"
-                logger.warning(line, self.kind, self.message, backoff_s, extra=told)
+                told = fields(worker=self.kind, device=self.device, restarts=self.restarts)
+                line = "the %s %s; starting it again in %.1f s"
+                logger.warning(line, self.name, self.message, backoff_s, extra=told)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
         except StartError as error:
@@ -210,7 +211,7 @@ class Worker:
                 )
             except OSError as error:
                 ours.close()
-                raise StartError(f"the {self.kind} worker could not be started: {error.strerror}") from error
+                raise StartError(f"the {self.name} could not be started: {error.strerror}") from error
         reader, writer = await asyncio.open_connection(sock=ours)
         return _Process(process, reader, writer)
 
@@ -252,20 +253,13 @@ class Worker:
         self._proven = True
         self.ready.set()
         self._enter("ready")
-        logger.info(
-            "the %s worker is ready after %.1f s",
-            self.kind,
-            message.load_s,
-            extra=fields(worker=self.kind, load_s=round(message.load_s, 3)),
-        )
+        told = fields(worker=self.kind, device=self.device, load_s=round(message.load_s, 3))
+        logger.info("the %s is ready after %.1f s", self.name, message.load_s, extra=told)
         for library in message.libraries:
             if not library.chosen:
-                logger.warning(
-                    "the %s worker uses %s, which is not the one that belongs to whisperd",
-                    self.kind,
-                    library.path,
-                    extra=fields(worker=self.kind, library=library.path),
-                )
+                line = "the %s uses %s, which is not the one that belongs to whisperd"
+                told = fields(worker=self.kind, library=library.path)
+                logger.warning(line, self.name, library.path, extra=told)
 
     async def _ping(self, life: _Process) -> None:
         """Ask for a sign of life again and again; kill what gives none.
@@ -322,9 +316,9 @@ class Worker:
         else:
             self.message = f"ended with status {code}"
         error: EngineError = (
-            WorkerHung(f"the {self.kind} worker {self.message} and was stopped")
+            WorkerHung(f"the {self.name} {self.message} and was stopped")
             if life.verdict
-            else WorkerDied(f"the {self.kind} worker {self.message}")
+            else WorkerDied(f"the {self.name} {self.message}")
         )
         for number in tuple(life.calls):
             self._finish(life, number, error)

@@ -5,7 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-from . import diarization, health, jobs, latency, memory, speed, start, throughput
+from . import diarization, health, jobs, latency, memory, peak, speed, start, throughput
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "throughput": throughput.measure,
     "diarization": diarization.measure,
     "jobs": jobs.measure,
+    "peak": peak.measure,
 }
 
 

@@ -32,6 +32,7 @@ GOAL_MS: Final = 50
 """For each second of audio: 20 times real time."""
 ROUNDS: Final = 3
 JOINED_S: Final = 600
+_LONGEST_PAUSE_S: Final = 4
 _WEIGHTS: Final = "diarization"
 
 
@@ -59,7 +60,7 @@ def measure(directory: Path) -> Iterator[Figure]:
     """Milliseconds for a second of audio, wall and CPU, and the error rate."""
     short = recordings()
     pieces = [*short, *([joined(short)] if len(short) > 1 else [])]
-    ours, theirs = _diarizer(plain=False), _diarizer(plain=True)
+    ours, theirs = diarizer(plain=False), diarizer(plain=True)
     for what, group in (("short recordings", short), ("one recording of 10 minutes", pieces[len(short) :])):
         if not group:
             continue
@@ -68,16 +69,16 @@ def measure(directory: Path) -> Iterator[Figure]:
         cpu: dict[Diarizer, list[float]] = {ours: [], theirs: []}
         wrong: dict[Diarizer, float] = {}
         for number in range(ROUNDS):
-            for diarizer in (ours, theirs) if number % 2 else (theirs, ours):
-                torch.set_num_threads(_cores() if diarizer is theirs else 1)
+            for one in (ours, theirs) if number % 2 else (theirs, ours):
+                torch.set_num_threads(_cores() if one is theirs else 1)
                 started, used = time.perf_counter(), time.process_time()
-                turns = [_run(diarizer, recording, directory) for recording in group]
-                wall[diarizer].append((time.perf_counter() - started) / length * 1000)
-                cpu[diarizer].append((time.process_time() - used) / length * 1000)
+                turns = [run(one, recording, directory) for recording in group]
+                wall[one].append((time.perf_counter() - started) / length * 1000)
+                cpu[one].append((time.process_time() - used) / length * 1000)
                 error = ErrorRate()
                 for recording, found in zip(group, turns, strict=True):
                     error.add(recording.reference, found, recording.seconds)
-                wrong[diarizer] = error.total * 100
+                wrong[one] = error.total * 100
         how = f"{ROUNDS} times, {length:.0f} s; {1000 / statistics.median(wall[ours]):.1f} x real time"
         yield Figure(f"{what}: for a second of it", statistics.median(wall[ours]), "ms", GOAL_MS, how)
         yield Figure("  of CPU time", statistics.median(cpu[ours]), "ms")
@@ -97,24 +98,34 @@ def recordings() -> list[Recording]:
     return found
 
 
-def joined(pieces: list[Recording]) -> Recording:
-    """One recording of all pieces, in another order each time round, `JOINED_S` or longer."""
+def joined(pieces: list[Recording], seconds: float = JOINED_S) -> Recording:
+    """One recording of all pieces, in another order each time round, with silence between them; so long or
+    longer."""
     generator = np.random.default_rng(1)
     samples: list[Samples] = []
     reference = Annotation()
     start = 0.0
-    while start < JOINED_S:
+    while start < seconds:
         for index in generator.permutation(len(pieces)):
             for number, (part, _, speaker) in enumerate(pieces[index].reference.itertracks(yield_label=True)):
                 reference[Segment(start + part.start, start + part.end), (start, number)] = (
                     f"{index} {speaker}"
                 )
-            samples.append(pieces[index].samples)
-            start += pieces[index].seconds
+            pause = np.zeros(generator.integers(_LONGEST_PAUSE_S * SAMPLE_RATE_HZ), np.float32)
+            samples += [pieces[index].samples, pause]
+            start += pieces[index].seconds + len(pause) / SAMPLE_RATE_HZ
     return Recording(np.concatenate(samples), reference)
 
 
-def _diarizer(*, plain: bool) -> Diarizer:
+def long_recording(path: Path, seconds: float) -> Path:
+    """A WAV file of those recordings, joined, so long."""
+    samples = joined(recordings(), seconds).samples[: round(seconds * SAMPLE_RATE_HZ)]
+    wavfile.write(path, SAMPLE_RATE_HZ, (samples * 32_767).astype(np.int16))
+    return path
+
+
+def diarizer(*, plain: bool) -> Diarizer:
+    """One with our pipeline on all cores, or with pyannote's."""
     directory = weights(_WEIGHTS)
     made = Diarizer(
         DiarizeSetup(model=_WEIGHTS, model_dir=str(directory), device="cpu", device_index=0, threads=_cores())
@@ -133,7 +144,8 @@ def _plain(directory: Path, pipeline: Any) -> Plain:
     return made
 
 
-def _run(diarizer: Diarizer, recording: Recording, directory: Path) -> list[Turn]:
+def run(diarizer: Diarizer, recording: Recording, directory: Path) -> list[Turn]:
+    """Whom it hears; the samples lie in `directory` for so long."""
     with tempfile.NamedTemporaryFile(dir=directory) as file:
         recording.samples.tofile(file.name)
         job = DiarizeJob(file.name, len(recording.samples), SpeakerHints())
@@ -142,7 +154,8 @@ def _run(diarizer: Diarizer, recording: Recording, directory: Path) -> list[Turn
 
 def _read(path: Path) -> Samples:
     _, samples = wavfile.read(path)
-    return samples.astype(np.float32) / np.float32(32_768)  # type: ignore[no-any-return]
+    scale = -np.iinfo(samples.dtype).min if samples.dtype.kind == "i" else 1
+    return samples.astype(np.float32) / np.float32(scale)  # type: ignore[no-any-return]
 
 
 def _cores() -> int:

@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
+from whisperd.config.kinds import UNIX
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PRIVATE: Final = tuple(
@@ -33,12 +35,19 @@ def are_in(addresses: Iterable[str | None], networks: Iterable[str]) -> bool:
     )
 
 
+def is_proxy(address: str | None, proxies: Iterable[str]) -> bool:
+    """Whether it is among the proxies: networks, and `unix` for the peers of Unix sockets."""
+    if address == UNIX_SOCKET:
+        return UNIX in proxies
+    return _is_in(address, [ipaddress.ip_network(network) for network in proxies if network != UNIX])
+
+
 def _is_in(text: str | None, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    address = _parsed(text)
+    address = parsed(text)
     return address is not None and any(address in network for network in networks)
 
 
-def _parsed(text: str | None) -> Address | None:
+def parsed(text: str | None) -> Address | None:
     """The address, an IPv4 one for what is mapped into IPv6; None for what is none, or not known."""
     try:
         address = ipaddress.ip_address((text or "").partition("%")[0])

@@ -3,7 +3,10 @@
 import argparse
 import os
 
+from whisperd import tls
 from whisperd.config.load import read
+from whisperd.config.schema import Config
+from whisperd.config.secret import located
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -12,14 +15,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "check-config",
         help="look for mistakes in the configuration",
         description="Read the configuration file, its drop-ins and the environment, and tell every mistake "
-        "in them: unknown options, wrong values, combinations that can't be had. The exit status is 78 if "
-        "there is one.",
+        "in them: unknown options, wrong values, combinations that can't be had, a certificate and a "
+        "key that don't go together. The exit status is 78 if there is one.",
     )
     parser.set_defaults(func=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    origins = read(arguments.config, os.environ).origins
+    config, origins = read(arguments.config, os.environ)
+    certificate = _certificate(config)
     options = "1 option is" if len(origins) == 1 else f"{len(origins)} options are"
     print(f"no mistakes; {options} set (see `whisperd config show`)")
+    if certificate:
+        print(f"server.tls_certificate is {certificate}")
     return 0
+
+
+def _certificate(config: Config) -> str | None:
+    """What to say of it. Raises ConfigError."""
+    files = (config.server.tls_certificate, config.server.tls_key)
+    if any(file != "none" and located(file) is None for file in files):
+        return "a credential, which the service alone can look at"
+    return str(certificate) if (certificate := tls.read(config.server)) else None

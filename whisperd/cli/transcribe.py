@@ -15,6 +15,8 @@ from whisperd.cli.uploads import shown
 _DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 _STDIN: Final = "-"
 _SUFFIXES: Final = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
+_SWITCHES: Final = ("multilingual", "condition_on_previous_text", "drop_doubted")
+"""Fields that are true where an option of the same name is given."""
 _EXAMPLES: Final = """\
 examples:
   whisperd transcribe lecture.mp3
@@ -45,9 +47,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--output", metavar="PATH", help="write to this file, or into this directory (needed for several)"
     )
     parser.add_argument("--words", action="store_true", help="with the time of each word (in json)")
+    parser.add_argument(
+        "--drop-doubted",
+        action="store_true",
+        help="leave out text that may be made up; otherwise it is marked (in json) and warned of",
+    )
+    parser.add_argument(
+        "--condition-on-previous-text",
+        action="store_true",
+        help="let the decoder know what was said before; slower",
+    )
 
     hints = parser.add_argument_group("what is known about the recording")
     hints.add_argument("--language", metavar="CODE", help="the language spoken, such as en")
+    hints.add_argument(
+        "--multilingual", action="store_true", help="the language may change on the way; without --language"
+    )
     hints.add_argument("--prompt", metavar="TEXT", help="text whose style and names are taken up")
     hints.add_argument(
         "--speakers", action="store_true", help="tell the speakers apart; the three below imply it"
@@ -112,6 +127,7 @@ def _fields(arguments: argparse.Namespace) -> list[tuple[str, str]]:
         "max_speakers": arguments.max_speakers,
     }
     fields = [(name, str(value)) for name, value in given.items() if value is not None]
+    fields += [(name, "true") for name in _SWITCHES if getattr(arguments, name)]
     if arguments.speakers or any(name.endswith("_speakers") for name, _ in fields):
         fields.append(("diarize", "true"))
     if arguments.format == "json":

@@ -26,6 +26,10 @@ def merged(old: Config, new: Config) -> Config:
     for option in OPTIONS.values():
         if option.live:
             result = _taken(result, option, new)
+    # Open sockets speak TLS, or don't; another certificate they can be given.
+    if (old.server.tls_certificate == "none") != (new.server.tls_certificate == "none"):
+        for path in ("server.tls_certificate", "server.tls_key"):
+            result = _taken(result, OPTIONS[path], old)
     # A live option may not go together with the old value of one that isn't live: it waits for the restart.
     for conflict in list(conflicts(result)):
         for path in conflict.paths:

@@ -23,6 +23,7 @@ class Conflict(NamedTuple):
 def conflicts(config: Config) -> Iterator[Conflict]:
     """Find every one."""
     yield from _addresses(config)
+    yield from _tls(config)
     yield from _directories(config)
     yield from _transcription(config)
     yield from _supervision(config)
@@ -41,6 +42,14 @@ def _addresses(config: Config) -> Iterator[Conflict]:
         if address == config.paths.control_socket:
             yield Conflict((path, "paths.run"), f'"{text}" is where the control socket lies')
         seen.append(address)
+
+
+def _tls(config: Config) -> Iterator[Conflict]:
+    certificate, key = "server.tls_certificate", "server.tls_key"
+    if config.server.tls_certificate != "none" and config.server.tls_key == "none":
+        yield Conflict((certificate, key), f"needs its private key: set {key} too")
+    if config.server.tls_key != "none" and config.server.tls_certificate == "none":
+        yield Conflict((key, certificate), f"is the key of nothing: set {certificate} too")
 
 
 def _overlap(one: HostPort | Path, other: HostPort | Path) -> bool:

@@ -48,7 +48,7 @@ class Jobs:
     """Recordings that are worked on after their senders have gone."""
 
     running: Auto | Count = option(
-        "auto", 'Jobs worked on at once; "auto" is as many as there are recordings transcribed at once.'
+        "auto", 'Jobs worked on at once; "auto" is half of the recordings that are transcribed at once.'
     )
     attempts: Count = option(3, "Attempts at a job before it fails.", live=True)
     deadline: Time = option(

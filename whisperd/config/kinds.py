@@ -14,8 +14,13 @@ from whisperd.transcript.languages import LANGUAGES
 UNIX_PATH_BYTES: Final = 107
 """The kernel's limit on the path of a Unix socket."""
 
+CREDENTIAL: Final = "credential:"
+"""Before the name of a file that systemd passes to the service (LoadCredential=)."""
+UNIX: Final = "unix"
+"""Among networks of proxies: whoever connects to a Unix socket."""
+
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
+_DEVICE: Final = re.compile(r"auto|cpu|cuda|cuda:all|cuda:(0|[1-9][0-9]*)(,cuda:(0|[1-9][0-9]*))*")
 
 
 class HostPort(NamedTuple):
@@ -68,7 +73,13 @@ def _positive(number: float) -> None:
 
 def _device(text: str) -> None:
     if not _DEVICE.fullmatch(text):
-        raise ValueError(f'"{text}" is not a device; use "auto", "cpu", "cuda" or "cuda:N"')
+        raise ValueError(
+            f'"{text}" is not a device; use "auto", "cpu", "cuda", "cuda:N", several of these with commas '
+            'between them, or "cuda:all"'
+        )
+    names = text.split(",")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f'"{text}" names {twice} twice')
 
 
 def _language(text: str) -> None:
@@ -109,6 +120,26 @@ def _network(text: str) -> None:
         raise ValueError(f'"{text}" is not a network: {error}') from error
 
 
+def _file(path: Path) -> None:
+    if not str(path).startswith(CREDENTIAL):
+        _absolute(path)
+    elif not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", str(path).removeprefix(CREDENTIAL)):
+        raise ValueError(f'"{path}" does not name a credential; write "credential:NAME"')
+
+
+def _proxy(text: str) -> None:
+    if text != UNIX:
+        _network(text)
+
+
+def _web_origin(text: str) -> None:
+    if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+", text):
+        raise ValueError(
+            f'"{text}" is not an origin; write "https://HOST" or "https://HOST:PORT", in lower case and '
+            'without a path, or "*" for all'
+        )
+
+
 def _base_url(text: str) -> None:
     if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
         raise ValueError(f'"{text}" is not a base URL; write "http://HOST:PORT/v1", without user or query')
@@ -130,8 +161,14 @@ Address = Annotated[str, _address]
 Destination = Annotated[str, _destination]
 """A host's name, `*.` before a domain for all hosts in it, or a network."""
 Network = Annotated[str, _network]
-SecretFile = Annotated[Path, _absolute]
-"""A file that holds a secret, alone on its first line."""
+Proxy = Annotated[str, _proxy]
+"""A network, or `unix`."""
+WebOrigin = Annotated[str, _web_origin]
+"""What a browser calls the site that a page comes from, or `*`."""
+CertificateFile = Annotated[Path, _file]
+"""A file with certificates, or a credential."""
+SecretFile = Annotated[Path, _file]
+"""A file that holds a secret, or a credential."""
 BaseUrl = Annotated[str, _base_url]
 ModelAlias = Annotated[str, _model_alias]
 """Our own name of a model, and the one that its server knows."""

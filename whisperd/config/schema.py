@@ -15,6 +15,7 @@ from whisperd.config.kinds import (
     Address,
     Auto,
     Bytes,
+    CertificateFile,
     Count,
     Destination,
     Device,
@@ -23,7 +24,10 @@ from whisperd.config.kinds import (
     Language,
     Model,
     Nothing,
+    Proxy,
+    SecretFile,
     Time,
+    WebOrigin,
 )
 from whisperd.config.option import option
 from whisperd.config.units import Duration, Size
@@ -47,6 +51,29 @@ class Server:
         ("0.0.0.0:8000",),
         'Addresses to listen on: "HOST:PORT", "[IPv6]:PORT" or "unix:/PATH". '
         "Not used under socket activation.",
+    )
+    tls_certificate: Nothing | CertificateFile = option(
+        "none",
+        "A file with the server's certificate and, behind it, those that lead to its authority (PEM). With "
+        "it TCP addresses speak HTTPS alone; Unix sockets never do. A reload reads it and the key again; to "
+        "switch TLS on or off takes a restart.",
+        live=True,
+    )
+    tls_key: Nothing | SecretFile = option(
+        "none", "The file with the certificate's private key (PEM), which has no passphrase.", live=True
+    )
+    hsts: Duration = option(
+        Duration("0s"),
+        "How long browsers are to keep to HTTPS for this host (Strict-Transport-Security), told over HTTPS "
+        "alone; 0 tells them nothing.",
+        live=True,
+    )
+    trusted_proxies: tuple[Proxy, ...] = option(
+        (),
+        'Proxies in front: networks ("127.0.0.1/32"), and "unix" for whoever connects to a Unix socket. '
+        "What they say of a request's sender, scheme and host counts (X-Forwarded-For, -Proto and -Host; "
+        "Forwarded).",
+        live=True,
     )
     drain_timeout: Duration = option(
         Duration("30s"), "How long running requests may go on after a stop was asked for.", live=True
@@ -75,6 +102,11 @@ class Api:
 
     dialects: tuple[DialectName, ...] = option(
         DIALECTS, "Families of clients that are served; the paths of the others do not exist."
+    )
+    cors_origins: tuple[WebOrigin, ...] = option(
+        (),
+        'Sites whose pages may use this server from a browser: "https://app.example", or "*" for all.',
+        live=True,
     )
     word_spaces: Literal["auto", "always", "never"] = option(
         "auto",
@@ -111,15 +143,29 @@ class Limits:
     upload: Bytes = option(Size("2GiB"), "Largest upload.", live=True)
     duration: Time = option(Duration("12h"), "Longest recording.")
     waiting: Count = option(
-        64, "Requests that may wait for their turn; more are refused with 503.", live=True
+        64,
+        "Requests that may wait for their turn; more are refused with 503, and with 429 those of one key or "
+        "address that leave little room for others.",
+        live=True,
     )
     wait: Time = option(
         Duration("1h"),
-        "Longest time from a request's arrival to its answer; then it fails with 504.",
+        "Longest time from a request's arrival to its answer. One that could not be answered in it, by what "
+        "is to be done before and how fast that goes, is refused with 503; one that was not fails with 504.",
         live=True,
     )
     upload_idle: Time = option(
         Duration("60s"), "An upload that sends nothing for so long is given up.", live=True
+    )
+    upload_rate: Bytes = option(
+        Size("1KiB"),
+        "Least that an upload sends in a second, over the time above; one that is slower is given up.",
+        live=True,
+    )
+    disk_reserve: Bytes = option(
+        Size("256MiB"),
+        "Room on the disk that uploads and downloads leave free; those that would not are refused with 503.",
+        live=True,
     )
 
 
@@ -132,8 +178,9 @@ class Transcribe:
     )
     device: Device = option(
         "auto",
-        '"auto", "cpu", "cuda" or "cuda:N". With "cuda" a start without a usable GPU fails; '
-        "it never falls back.",
+        '"auto", "cpu", "cuda", "cuda:N", several cards ("cuda:0,cuda:1") or "cuda:all". Each card has the '
+        "model, and a recording goes to the one with the least to do. With any of these but the first two a "
+        "start without a usable GPU fails; it never falls back.",
     )
     compute_type: ComputeType = option(
         "auto", 'Arithmetic: "auto", ' + ", ".join(f'"{name}"' for name in COMPUTE_TYPES[1:]) + "."
@@ -174,7 +221,11 @@ class Diarize:
     model: Model = option(
         "diarization", "A name from `whisperd models list`, or a directory with a pipeline."
     )
-    device: Device = option("auto", '"auto" (as the transcription\'s), "cpu", "cuda" or "cuda:N".')
+    device: Device = option(
+        "auto",
+        '"auto" (as the transcription\'s), "cpu", "cuda", "cuda:N", several cards ("cuda:0,cuda:1") or '
+        '"cuda:all".',
+    )
     threads: Auto | Count = option(
         "auto", 'CPU threads; "auto" is the cores, 8 at most, on a CPU, and 1 on a GPU.'
     )

@@ -26,6 +26,8 @@ which win over this file and leave it to upgrades; `whisperd config set KEY VALU
 variable of the unit, WHISPERD_SECTION__KEY, wins over both.
 
 Lengths of time are written as "500ms", "30s", "5min", "12h", "1h 30min", and sizes as "500MB", "2GiB".
+A file that holds a secret may be a credential of the unit instead (LoadCredential=NAME:/PATH):
+"credential:NAME".
 `whisperd check-config` finds mistakes. An option marked (reload) takes effect by `systemctl reload whisperd`,
 the others by a restart.
 """

@@ -1,7 +1,7 @@
 """Which device, and which arithmetic on it: pure functions of what was configured and what was probed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from whisperd.cuda.compatibility import ctranslate2_obstacle, torch_obstacle
@@ -52,52 +52,88 @@ def memory_need(weights_bytes: int, compute_type: str) -> int:
 
 def choose(
     device: str, compute_type: str, facts: Facts, *, weights_bytes: int, reserved_bytes: int = 0
-) -> Choice:
-    """Where to transcribe, for `transcribe.device` and `transcribe.compute_type`.
+) -> tuple[Choice, ...]:
+    """Where to transcribe, for `transcribe.device` and `transcribe.compute_type`: a place, or several cards.
 
     `weights_bytes` are the model's in float16; `reserved_bytes` of a card are left to others. An "auto" that
-    ends on the CPU has a notice with the reason. Raises StartError when what was asked for can't be had.
+    ends on the CPU has a notice with the reason, and so has each card that "cuda:all" can't mean. Raises
+    StartError when what was asked for can't be had.
     """
     if device == "cpu":
-        return _on_cpu(compute_type)
-    found = _usable(device, facts, lambda card: _obstacle(card, facts, compute_type, weights_bytes))
+        return (_on_cpu(compute_type),)
+
+    def obstacle(card: Device) -> Obstacle | None:
+        return _obstacle(card, facts, compute_type, weights_bytes)
+
+    found = _wanted(device, facts, obstacle)
     if not isinstance(found, Obstacle):
-        return _on_card(_best(found), compute_type, weights_bytes, reserved_bytes)
+        cards, notes = found
+        first, *others = (_on_card(card, compute_type, weights_bytes, reserved_bytes) for card in cards)
+        return (replace(first, notes=first.notes + notes), *others)
     if device != "auto":
         raise StartError(f'transcribe.device is "{device}", but {found}')
-    return _on_cpu(compute_type, Notice("cpu_only", f"transcription runs on the CPU: {found}"))
+    return (_on_cpu(compute_type, Notice("cpu_only", f"transcription runs on the CPU: {found}")),)
 
 
-def choose_diarization(device: str, transcription: Choice, facts: Facts) -> Choice:
+def choose_diarization(device: str, transcription: Sequence[Choice], facts: Facts) -> tuple[Choice, ...]:
     """Where to tell speakers apart, for `diarize.device`; "auto" follows the transcription.
 
-    An "auto" that can't follow it to its card has a notice with the reason. Raises StartError when what was
+    An "auto" that can't follow it to its cards has a notice with the reason. Raises StartError when what was
     asked for can't be had.
     """
-    wanted = transcription.label if device == "auto" else device
+    theirs = [choice.label for choice in transcription]
+    wanted = ",".join(theirs) if device == "auto" else device
     if wanted == "cpu":
-        return Choice(device="cpu", compute_type="float32")
-    found = _usable(wanted, facts, lambda card: torch_obstacle(card, facts))
+        return (Choice(device="cpu", compute_type="float32"),)
+    beside = [] if "," in device else theirs
+    found = _wanted(wanted, facts, lambda card: torch_obstacle(card, facts), beside=beside)
     if not isinstance(found, Obstacle):
-        same = [card for card in found if f"cuda:{card.index}" == transcription.label]
-        card = _best(same or found)
-        return Choice(device="cuda", device_index=card.index, device_name=card.name, compute_type="float32")
+        cards, notes = found
+        choices = [
+            Choice(device="cuda", device_index=card.index, device_name=card.name, compute_type="float32")
+            for card in cards
+        ]
+        return (replace(choices[0], notes=notes), *choices[1:])
     if device != "auto":
         raise StartError(f'diarize.device is "{device}", but {found}')
     notice = Notice("diarization_cpu_only", f"diarization runs on the CPU: {found}")
-    return Choice(device="cpu", compute_type="float32", notes=(notice,))
+    return (Choice(device="cpu", compute_type="float32", notes=(notice,)),)
+
+
+def _wanted(
+    device: str, facts: Facts, obstacle: Callable[[Device], Obstacle | None], beside: Sequence[str] = ()
+) -> tuple[list[Device], tuple[Notice, ...]] | Obstacle:
+    """The cards to use, at least one, and what is to be told of others; or why there is none.
+
+    Each card that is named has to be usable, "cuda:all" means those that are, and "auto" and "cuda" the best
+    one: one of those `beside` (labels), if it can be. Where the names are theirs, those that are will do.
+    """
+    if "," in device:
+        named = [_usable(name, facts, obstacle) for name in device.split(",")]
+        cards = [card for each in named if not isinstance(each, Obstacle) for card in each]
+        obstacles = [each for each in named if isinstance(each, Obstacle)]
+        if obstacles and not (beside and cards):
+            return obstacles[0]
+        return cards, tuple(Notice("card_unused", str(each)) for each in obstacles)
+    usable = _usable(device, facts, obstacle)
+    if isinstance(usable, Obstacle):
+        return usable
+    if device == "cuda:all":
+        notes = [Notice("card_unused", str(found)) for card in facts.devices if (found := obstacle(card))]
+        return usable, tuple(notes)
+    return [_best([card for card in usable if f"cuda:{card.index}" in beside] or usable)], ()
 
 
 def _usable(
     device: str, facts: Facts, obstacle: Callable[[Device], Obstacle | None]
 ) -> list[Device] | Obstacle:
-    """The cards that "auto", "cuda" or "cuda:N" may mean, at least one, or why there is none."""
+    """The cards that "auto", "cuda", "cuda:all" or "cuda:N" may mean, at least one, or why there is none."""
     if facts.obstacle:
         return facts.obstacle
     number = device.partition(":")[2]
     usable, obstacles = [], []
     for card in facts.devices:
-        if not number or card.index == int(number):
+        if number in ("", "all", str(card.index)):
             if found := obstacle(card):
                 obstacles.append(found)
             else:

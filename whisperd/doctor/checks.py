@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from whisperd.doctor.certificate import check_certificate
 from whisperd.doctor.device import check_device
 from whisperd.doctor.disk import check_disk
 from whisperd.doctor.engines import check_engines
@@ -13,6 +14,7 @@ from whisperd.doctor.listening import check_addresses
 from whisperd.doctor.machine import Machine
 from whisperd.doctor.models import check_models
 from whisperd.doctor.nodes import check_nodes
+from whisperd.doctor.secrets import check_secrets
 
 
 class Check(NamedTuple):
@@ -42,7 +44,9 @@ CHECKS: Final = (
     Check("device", check_device, Machine.no_configuration),
     Check("disk", check_disk, Machine.no_configuration),
     Check("models", check_models, Machine.no_configuration),
+    Check("secrets", check_secrets, Machine.no_configuration),
     Check("address", check_addresses, Machine.no_configuration),
+    Check("certificate", check_certificate, Machine.no_tls),
 )
 
 

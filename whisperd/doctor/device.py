@@ -24,18 +24,19 @@ def check_device(machine: Machine) -> Iterator[Finding]:
     config = machine.config
     reserved = DIARIZATION_BYTES if machine.diarizes_on_gpu and not machine.running else 0
     try:
-        model, choice = choose_model(config, machine.store, machine.facts, reserved_bytes=reserved)
-        speakers = choose_diarization(config.diarize.device, choice, machine.facts)
+        model, choices = choose_model(config, machine.store, machine.facts, reserved_bytes=reserved)
+        speakers = choose_diarization(config.diarize.device, choices, machine.facts)
     except StartError as error:
         remedy = 'Mend what is said above, or set the option to "auto"'
         yield Finding("device", "failure", error.message, remedy)
         return
-    where = f"{choice.device_name} ({choice.label})" if choice.device_name else "the CPU"
-    yield Finding("device", "ok", f"{model} would run on {where} in {choice.compute_type}")
-    notes = choice.notes + (speakers.notes if config.diarize.enabled else ())
-    for note in notes:
-        yield from _told(machine, note)
-    yield from _check_memory(machine, model, choice, speakers)
+    for choice in choices:
+        where = f"{choice.device_name} ({choice.label})" if choice.device_name else "the CPU"
+        yield Finding("device", "ok", f"{model} would run on {where} in {choice.compute_type}")
+    for choice in (*choices, *(speakers if config.diarize.enabled else ())):
+        for note in choice.notes:
+            yield from _told(machine, note)
+    yield from _check_memory(machine, model, choices[0], speakers[0])
 
 
 def _told(machine: Machine, note: Notice) -> Iterator[Finding]:

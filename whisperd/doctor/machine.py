@@ -94,6 +94,12 @@ class Machine:
         """Why what depends on the configuration can't be told."""
         return "the configuration can't be used" if self.mistakes else None
 
+    def no_tls(self) -> str | None:
+        """Why there is no certificate to look at."""
+        if reason := self.no_configuration():
+            return reason
+        return "server.tls_certificate names none" if self.config.server.tls_certificate == "none" else None
+
     # ---- what is there ---------------------------------------------------------------------------
 
     @cached_property

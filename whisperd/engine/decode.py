@@ -18,7 +18,7 @@ _TRUNCATED_S: Final = 0.25
 
 _BYTES_PER_SAMPLE: Final = 4
 _BUFFER_BYTES: Final = 2**20
-_PROGRESS_SAMPLES: Final = 10 * 60 * SAMPLE_RATE_HZ
+_PROGRESS_SAMPLES: Final = 60 * SAMPLE_RATE_HZ
 
 
 class Decoder:

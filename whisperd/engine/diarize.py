@@ -18,7 +18,7 @@ import torch
 from pyannote.core import Annotation
 
 from whisperd.cuda.mapped import own_libraries
-from whisperd.engine import Cancelled, Progress, speaker_pipeline, voices
+from whisperd.engine import Cancelled, Progress, heap, speaker_pipeline, voices
 from whisperd.engine.voices import Embedding, Samples
 from whisperd.errors import OutOfMemory, ParameterError, StartError
 from whisperd.protocol import SAMPLE_RATE_HZ, Diarized, DiarizeJob, DiarizeSetup, Ready, Voice
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 _STAGES: Final = {"segmentation": (0.0, 0.5), "embeddings": (0.5, 1.0)}
 """Where, of the whole work, the stages that tell of their progress begin and end."""
+
+_TRIMMED_BATCHES: Final = 16
+"""After so many, the heap gives back what is free: blocks differ in size, and it would grow for hours."""
 
 _REFERENCE_S: Final = 60
 """Of a known speaker's recording, so much is searched for speech."""
@@ -98,7 +101,11 @@ class Diarizer:
                 raise Cancelled
             progress(position_s)
 
+        batches = itertools.count(1)
+
         def hook(stage: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
+            if next(batches) % _TRIMMED_BATCHES == 0:
+                heap.give_back()
             if total:
                 first, last = _STAGES[stage]
                 working(duration * (first + (last - first) * min(float(completed) / total, 1.0)))
@@ -159,6 +166,7 @@ class Diarizer:
         if self._on_gpu:
             gc.collect()
             torch.cuda.empty_cache()
+        heap.give_back()
 
 
 def _load(directory: Path) -> Any:

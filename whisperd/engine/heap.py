@@ -1,8 +1,11 @@
-"""The memory that the C library holds for this process."""
+"""The C library's heap, which keeps what is freed for the next who asks."""
 
 import ctypes
+from typing import Final
+
+_LIBRARY: Final = ctypes.CDLL(None)
 
 
 def give_back() -> None:
-    """Return to the system what is free; the next batch has to fetch it again, page by page."""
-    ctypes.CDLL(None).malloc_trim(0)
+    """Return every page of it that is free to the system, also those between others that are not."""
+    _LIBRARY.malloc_trim(0)

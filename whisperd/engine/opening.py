@@ -1,13 +1,15 @@
 """Recordings opened for reading, by PyAV (which carries its own FFmpeg).
 
-The bytes come from anyone. Only the demuxers named here may look at them: FFmpeg has others that open
-further files or addresses which a recording names (`ffconcat`, SDP, HLS).
+The bytes come from anyone. Only the demuxers and decoders named here may look at them: FFmpeg has demuxers
+that open further files or addresses which a recording names (`ffconcat`, SDP, HLS), and would decode the
+picture on a cover, however large that says it is.
 """
 
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import av
 import av.error
@@ -34,9 +36,28 @@ CONTAINERS: Final = {
     "asf/wma": "asf",
 }
 
+CODECS: Final = frozenset(name for name in av.codecs_available if name.startswith("pcm_")) | {
+    *("aac", "aac_fixed", "aac_latm", "ac3", "ac3_fixed", "alac", "dca", "eac3", "flac", "truehd"),
+    *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha"),
+    *("amrnb", "amrwb", "libopencore_amrnb", "libopencore_amrwb"),
+    *("g722", "g723_1", "g726", "g726le", "g729", "gsm", "gsm_ms", "ilbc"),
+    *("libopus", "libspeex", "libvorbis", "opus", "speex", "vorbis"),
+    *("mp1", "mp1float", "mp2", "mp2fixed", "mp2float", "mp3", "mp3float"),
+    *("wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice"),
+}
+"""FFmpeg's decoders of sound that recordings are made with, and none for games, pictures or video."""
+
+RATES_HZ: Final = range(2_000, 1_000_001)
+"""A rate below makes hours of a small file; one above takes a resampler's memory with it."""
+MAX_STREAMS: Final = 128
+"""What FFmpeg makes of a file with more of them: no recording."""
+
 _OPTIONS: Final = {
     "format_whitelist": ",".join(CONTAINERS.values()),
-    "protocol_whitelist": "file",
+    "codec_whitelist": ",".join(sorted(CODECS)),
+    # The file is open already, and nothing that stands in it can have another one opened.
+    "protocol_whitelist": "fd",
+    "max_streams": str(MAX_STREAMS),
 }
 
 
@@ -90,12 +111,18 @@ class Recording:
         Raises MediaError, TooLong, Cancelled.
         """
         # Each part of a chained OGG may have a rate of its own.
-        for _, frames in itertools.groupby(self._frames(), key=_shape):
+        for shape, frames in itertools.groupby(self._frames(), key=_shape):
             resampler = AudioResampler(sample_format, layout, rate_hz)
-            for frame in frames:
-                yield from resampler.resample(frame)
-            # A resampler that had nothing to do gives back the None that it is handed.
-            yield from filter(None, resampler.resample(None))
+            try:
+                for frame in frames:
+                    yield from resampler.resample(frame)
+                # A resampler that had nothing to do gives back the None that it is handed.
+                yield from filter(None, resampler.resample(None))
+            except av.error.ArgumentError as error:
+                raise MediaError(
+                    f"the recording's channels ({shape.layout}) are in no arrangement that is known; "
+                    "mix them down to one or two"
+                ) from error
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         seconds = 0.0
@@ -114,6 +141,7 @@ class Recording:
             except av.error.FFmpegError as error:
                 raise _not_decodable() from error
             for frame in decoded:
+                _check_rate(frame.sample_rate)
                 seconds += frame.samples / frame.sample_rate
                 if seconds > self._max_duration_s:
                     raise self._too_long()
@@ -138,20 +166,40 @@ def opened(
     without_audio: str = "the file has no sound: none of its streams is audio",
 ) -> Iterator[Recording]:
     """Open a file, whatever its name. Raises MediaError, with `without_audio` as its words, or TooLong."""
-    try:
-        container = av.open(path, options=_OPTIONS, metadata_errors="ignore")
-    except av.error.FFmpegError as error:
-        raise _not_decodable() from error
-    with container:
-        stream = container.streams.best("audio")
-        if stream is None:
-            raise MediaError(without_audio)
-        yield Recording(container, stream, max_duration_s, cancelled)
+    with Path(path).open("rb") as file:
+        try:
+            container = av.open(
+                "fd:", options=_OPTIONS | {"fd": str(file.fileno())}, metadata_errors="ignore"
+            )
+        except av.error.FFmpegError as error:
+            raise _not_decodable() from error
+        with container:
+            stream = container.streams.best("audio")
+            if stream is None:
+                raise MediaError(without_audio)
+            if stream.codec_context.name not in CODECS:
+                raise _not_decodable()
+            yield Recording(container, stream, max_duration_s, cancelled)
 
 
-def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:
+class _Shape(NamedTuple):
     """What a resampler has to know of its input."""
-    return frame.format.name, frame.layout.name, frame.sample_rate
+
+    sample_format: str
+    layout: str
+    rate_hz: int
+
+
+def _shape(frame: av.AudioFrame) -> _Shape:
+    return _Shape(frame.format.name, frame.layout.name, frame.sample_rate)
+
+
+def _check_rate(rate_hz: int) -> None:
+    if rate_hz not in RATES_HZ:
+        raise MediaError(
+            f"the recording has {rate_hz} samples a second; "
+            f"from {RATES_HZ.start} to {RATES_HZ.stop - 1} are possible"
+        )
 
 
 def _not_decodable() -> MediaError:

@@ -10,6 +10,7 @@ and gets the parameters of pyannote's pipeline 3.1.
 
 import contextlib
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,8 +53,9 @@ _SAME_SPEAKER: Final = 0.65
 """As `SpeakerEmbedding.same_speaker`, for an embedding that was not measured: high, because giving somebody's
 name to a stranger is worse than not to know somebody."""
 
-_CLUSTERED_EMBEDDINGS: Final = 10_000
-"""Their distances to each other take 400 MB; a speaker who talks without a break gives one a second."""
+_CLUSTERED_EMBEDDINGS: Final = 5_000
+"""Their distances to each other, which scipy holds twice, take 200 MB; a speaker who talks without a break
+gives one a second."""
 
 
 def load(directory: Path) -> Any:
@@ -171,7 +173,7 @@ class Diarization(SpeakerDiarization):
             return found
 
         batches = _batches(len(windows), inference.batch_size)
-        found = np.concatenate([*self._worked(segment, batches, "segmentation", hook)])
+        found = _joined(len(windows), batches, self._worked(segment, batches, "segmentation", hook))
         chunks = SlidingWindow(start=0.0, duration=inference.duration, step=inference.step)
         return SlidingWindowFeature(found, chunks)
 
@@ -204,7 +206,8 @@ class Diarization(SpeakerDiarization):
 
         batches = _batches(len(own), self.embedding_batch_size)
         embeddings = np.full((chunks * speakers, self._embedding.dimension), np.nan, np.float32)
-        embeddings[own] = np.concatenate([*self._worked(embed, batches, "embeddings", hook)])
+        for batch, embedded in zip(batches, self._worked(embed, batches, "embeddings", hook), strict=True):
+            embeddings[own[batch]] = embedded
         return embeddings[chosen].reshape(chunks, speakers, -1)
 
     def _embedded(self, segmentations: SlidingWindowFeature) -> NDArray[np.uint8]:
@@ -269,6 +272,16 @@ def _nobody(*_: Any, **__: Any) -> None:
 
 def _batches(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _joined(count: int, batches: Sequence[slice], results: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The results of all batches, (count, ...). None is kept as it came, a small block between large ones
+    that are free: the large ones behind it would find no room there."""
+    first = next(results)
+    joined = np.empty((count, *first.shape[1:]), first.dtype)
+    for batch, result in zip(batches, itertools.chain([first], results), strict=True):
+        joined[batch] = result
+    return joined
 
 
 class Clustering(AgglomerativeClustering):

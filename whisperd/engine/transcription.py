@@ -71,6 +71,7 @@ class Transcription:
         self._line = recognizer.queue.enter(PRIORITIES.index(job.priority))
         self._languages = Languages(recognizer, self._line, self._wait, job.languages)
         self._previous = ""
+        self._dropped = 0
         self._position = 0.0
         self._told_at = time.monotonic()
 
@@ -102,8 +103,8 @@ class Transcription:
                 raise Cancelled
         if not found and self._job.language is None and len(self._job.languages) != 1:
             # What the model hears in a recording without speech means nothing.
-            return Transcribed(None, None, [])
-        return Transcribed(language, probability, found)
+            return Transcribed(None, None, [], self._dropped)
+        return Transcribed(language, probability, found, self._dropped)
 
     # ---- in --------------------------------------------------------------------------------------
 
@@ -197,6 +198,7 @@ class Transcription:
         for segment in told:
             found = doubts(segment, heard)
             if found and self._job.drop_doubted:
+                self._dropped += 1
                 continue
             other = each.language if each.language != language else None
             yield structs.replace(segment, doubts=found, language=other)

@@ -34,14 +34,21 @@ class Source(Struct, frozen=True, kw_only=True):
     """Bytes."""
 
 
-class Work(Struct, frozen=True, kw_only=True):
-    """What is wanted from the recording; the fields mean what they mean in a Request."""
+class Work(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is wanted from the recording; the fields mean what they mean in a Request.
+
+    Defaults are not written, so that a request has the fingerprint that it had before there was a field
+    which it does not use.
+    """
 
     text: bool = True
     task: Task = "transcribe"
     language: str | None = None
     languages: tuple[str, ...] = ()
+    multilingual: bool = False
     detection: Detection = Detection()
+    condition_on_previous_text: bool = False
+    drop_doubted: bool = False
     words: bool = True
     speakers: bool = False
     hints: SpeakerHints = SpeakerHints()

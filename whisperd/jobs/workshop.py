@@ -156,7 +156,8 @@ class Workshop:
         if job.deadline:
             left_s = max(0.0, (job.deadline - self._now()).total_seconds())
         request = job.work.request(audio)
-        return replace(request, priority=job.priority, deadline_s=left_s, patient=True)
+        client = job.key_id or job.owner
+        return replace(request, priority=job.priority, deadline_s=left_s, patient=True, client=client)
 
     # ---- what came of it -------------------------------------------------------------------------
 

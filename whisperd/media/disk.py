@@ -22,8 +22,9 @@ _HASHED_BYTES: Final = 2**19
 class Sink:
     """A file that is being filled."""
 
-    def __init__(self, file: BinaryIO, *, lasting: bool = False) -> None:
+    def __init__(self, file: BinaryIO, *, lasting: bool = False, reserve_bytes: int = 0) -> None:
         self._file = file
+        self._reserve_bytes = reserve_bytes
         self._hash = hashlib.sha256() if lasting else None
         self._enough = _HASHED_BYTES if lasting else QUICK_BYTES
         self._pieces: list[bytes] = []
@@ -69,6 +70,8 @@ class Sink:
         return pieces
 
     def _put(self, pieces: list[bytes]) -> None:
+        if self._reserve_bytes:
+            check_room(self._file.fileno(), sum(map(len, pieces)), self._reserve_bytes)
         start = self._file.tell()
         self._file.writelines(pieces)
         if self._hash:
@@ -80,14 +83,14 @@ class Sink:
 
 
 @contextlib.asynccontextmanager
-async def storing(path: Path, *, lasting: bool = False) -> AsyncIterator[Sink]:
-    """Fill a new file. Raises Unavailable when the disk is full.
+async def storing(path: Path, *, lasting: bool = False, reserve_bytes: int = 0) -> AsyncIterator[Sink]:
+    """Fill a new file. Raises Unavailable when the disk is full but for `reserve_bytes`.
 
     One that is `lasting` is hashed, and on its way to the disk, while it comes: then it takes little time to
     wait for that at the end, which is left to who keeps it.
     """
     with needing_room(), path.open("xb") as file:
-        sink = Sink(file, lasting=lasting)
+        sink = Sink(file, lasting=lasting, reserve_bytes=reserve_bytes)
         try:
             yield sink
             await sink.end()
@@ -103,7 +106,20 @@ def needing_room() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Unavailable("the server has no room for the recording now", retry_after_s=60) from error
+        raise _no_room() from error
+
+
+def check_room(place: Path | int, size: int, reserve_bytes: int) -> None:
+    """Raises Unavailable where so many bytes more, in a directory or an open file, would leave less than the
+    reserve.
+    """
+    disk = os.statvfs(place)
+    if disk.f_bavail * disk.f_frsize - size < reserve_bytes:
+        raise _no_room()
+
+
+def _no_room() -> Unavailable:
+    return Unavailable("the server has no room for the recording now", retry_after_s=60)
 
 
 async def finish(step: Awaitable[T]) -> T:

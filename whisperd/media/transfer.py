@@ -80,12 +80,13 @@ class Transfers:
         Raises ParameterError, UrlRefused, UrlNotFound, RequestError, TooLarge, EmptyFile, FetchFailed,
         Unavailable when the disk is full.
         """
-        source, limit = parse(url), self._live.current.limits.upload
+        source, limits = parse(url), self._live.current.limits
+        limit = limits.upload
         too_large = TooLarge(f"the file at {shown(source)} is larger than the limit of {limit}")
         async with self._patience(source) as moved, self._answer("GET", source, moved) as response:
             if (response.content_length or 0) > limit:
                 raise too_large
-            async with storing(path) as sink:
+            async with storing(path, reserve_bytes=limits.disk_reserve) as sink:
                 # The length said nothing if there was none, or if the body is compressed.
                 async for piece in response.content.iter_any():
                     moved()

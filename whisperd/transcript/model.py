@@ -82,7 +82,9 @@ class Request(Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     """Seconds from admission after which nobody waits for the answer; None is the configured limit."""
     patient: bool = False
-    """Wait, rather than be refused, while a worker is being started again."""
+    """Wait, rather than be refused, while a worker is being started again, or there is much to do."""
+    client: str = ""
+    """Who asks, a key or an address: each has a fair share."""
 
 
 class Word(Struct, frozen=True):
@@ -137,7 +139,7 @@ class Notice(Struct, frozen=True):
     """Something about the answer that is less than was asked for."""
 
     code: str
-    """For programs: `diarization_failed`, `audio_truncated`, ..."""
+    """For programs: `diarization_failed`, `audio_truncated`, `text_doubted`, `text_dropped`, ..."""
     message: str
 
 

@@ -40,7 +40,8 @@ from whisperd.web.dialects import (
     werify_batch,
 )
 from whisperd.web.endpoint import Dialect, Endpoint
-from whisperd.web.gate import guarded, hold
+from whisperd.web.gate import guarded
+from whisperd.web.invitation import hold
 from whisperd.web.keys import (
     DESK,
     DIALECT_OF,

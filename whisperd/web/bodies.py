@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from whisperd.errors import MissingParameter, ParameterError, RequestError, TooLarge, UploadTimeout
 from whisperd.web.fields import Values
+from whisperd.web.invitation import invite
 from whisperd.web.keys import LIVE
 
 T = TypeVar("T")
@@ -62,13 +63,17 @@ async def read_urlencoded(request: web.Request) -> Values:
 
 async def _read(request: web.Request, max_bytes: int) -> bytes:
     limits = request.app[LIVE].current.limits
+    too_large = TooLarge(f"the body is larger than {max_bytes // 2**20} MiB")
+    if (request.content_length or 0) > max_bytes:
+        raise too_large
+    await invite(request)
     try:
         async with asyncio.timeout(limits.upload_idle):
             return await request.clone(client_max_size=max_bytes).read()
     except TimeoutError as error:
         raise UploadTimeout(f"the body did not come within {limits.upload_idle}") from error
     except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge(f"the body is larger than {max_bytes // 2**20} MiB") from error
+        raise too_large from error
 
 
 def _wrong(message: str) -> ParameterError:

@@ -1,25 +1,20 @@
 """Before a handler: who sends the request, whether they may, and whether it is one too many.
 
-All of this is known from the head of a request. Its body is asked for only when it is welcome: a client that
-waits for that (`Expect: 100-continue`) sends nothing in vain.
+All of this is known from the head of a request, before its body is asked for.
 """
 
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Callable
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
 from whisperd.access.gate import authorize
 from whisperd.access.limits import Quota
 from whisperd.errors import RateLimited
 from whisperd.web.endpoint import Endpoint
-from whisperd.web.keys import CALLER, GATE, QUOTA
+from whisperd.web.invitation import check_expectation
+from whisperd.web.keys import CALLER, GATE, ORIGIN, QUOTA
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_PORT: Final = re.compile(r"\[(.+)\](?::\d+)?|([^:]+):\d+")
-"""An address as `Forwarded` has it: in brackets if it is an IPv6 one, perhaps with a port."""
 
 
 def guarded(endpoint: Endpoint) -> Handler:
@@ -28,19 +23,15 @@ def guarded(endpoint: Endpoint) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         if endpoint.permission is not None:
             _admit(request, endpoint)
-        await _invite(request)
+        check_expectation(request)
         return await endpoint.handler(request)
 
     return handle
 
 
-async def hold(_: web.Request) -> None:
-    """Leave a client waiting that asked whether to send its body: `guarded` answers it."""
-
-
 def _admit(request: web.Request, endpoint: Endpoint) -> None:
-    gate = request.app[GATE]
-    caller = gate.admit(request.headers.get(hdrs.AUTHORIZATION), list(_addresses(request)))
+    gate, origin = request.app[GATE], request[ORIGIN]
+    caller = gate.admit(request.headers.get(hdrs.AUTHORIZATION), [origin.client, *origin.claims])
     request[CALLER] = caller
     authorize(caller, None if endpoint.permission == "any" else endpoint.permission)
     if request.method == "POST" and (quota := gate.spend(caller)):
@@ -56,34 +47,3 @@ def headers(quota: Quota) -> dict[str, str]:
         "X-RateLimit-Remaining": str(quota.remaining),
         "X-RateLimit-Reset": str(quota.reset_at),
     }
-
-
-def _addresses(request: web.Request) -> Iterator[str | None]:
-    """The peer's, and those of everybody whom it says it speaks for.
-
-    A client can claim what it likes: an address more can only close the gate, never open it.
-    """
-    yield request.remote
-    for name in ("X-Forwarded-For", "X-Real-IP"):
-        for header in request.headers.getall(name, ()):
-            yield from map(_bare, header.split(","))
-    for element in request.forwarded:
-        if "for" in element:
-            yield _bare(element["for"])
-
-
-def _bare(text: str) -> str | None:
-    text = text.strip()
-    match = _PORT.fullmatch(text)
-    return (match[1] or match[2] if match else text) or None
-
-
-async def _invite(request: web.Request) -> None:
-    """Ask for the body, where the client waits for that."""
-    expectation = request.headers.get(hdrs.EXPECT)
-    if expectation is None or request.version < HttpVersion11:
-        return
-    if expectation.lower() != "100-continue":
-        raise web.HTTPExpectationFailed
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # it is no part of the answer, which has not begun

@@ -20,6 +20,7 @@ from whisperd.metrics import Metrics
 from whisperd.service import Service
 from whisperd.transcript.model import Transcript
 from whisperd.web.endpoint import Dialect
+from whisperd.web.forwarded import Origin
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of
 DOCUMENT: Final = web.AppKey("document", bytes)
 """The API's description, as it is sent."""
 
+ORIGIN: Final = web.RequestKey("origin", Origin)
+"""Where the request comes from; set before all else."""
 CALLER: Final = web.RequestKey("caller", Caller)
 """Who sent the request; set before any handler runs, but where everybody may ask."""
 QUOTA: Final = web.RequestKey("quota", Quota)

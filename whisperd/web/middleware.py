@@ -15,8 +15,8 @@ from whisperd.access.caller import Caller
 from whisperd.access.usage import Use
 from whisperd.errors import MethodNotAllowed, RequestError, Unauthorized, UnknownRoute, WhisperdError
 from whisperd.journal import fields
-from whisperd.web import gate
-from whisperd.web.keys import CALLER, DIALECT_OF, EXCHANGE, GATE, METRICS, QUOTA, Exchange
+from whisperd.web import cors, forwarded, gate, protection
+from whisperd.web.keys import CALLER, DIALECT_OF, EXCHANGE, GATE, LIVE, METRICS, ORIGIN, QUOTA, Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,10 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
     )
     request[EXCHANGE] = this
     code = None
+    config = request.app[LIVE].current
     try:
-        response = await handler(request)
+        request[ORIGIN] = forwarded.origin(request, config.server.trusted_proxies)
+        response = cors.preflight(request, config.api.cors_origins) or await handler(request)
     except asyncio.CancelledError:
         _account(request, this, _CLIENT_CLOSED, "cancelled", None)
         raise
@@ -71,11 +73,13 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
-    """Give every answer its request's id and what is left of the key's requests; no browser is to guess at
-    what it is.
+    """Give every answer its request's id, what is left of the key's requests, and what browsers may do with
+    it.
     """
+    config = request.app[LIVE].current
     response.headers[REQUEST_ID_HEADER] = request[EXCHANGE].id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    protection.protect(response, request.get(ORIGIN), config.server.hsts)
+    cors.permit(request, response, config.api.cors_origins)
     if quota := request.get(QUOTA):
         response.headers.update(gate.headers(quota))
 
@@ -103,6 +107,7 @@ def _known(request: web.Request, error: Exception) -> WhisperdError:
 def _account(request: web.Request, this: Exchange, status: int, outcome: str, code: str | None) -> None:
     """One line and one count. Never the text, nor what stands behind the `?`."""
     wall_s = time.monotonic() - this.started
+    origin = request.get(ORIGIN)
     metrics = request.app[METRICS]
     metrics.request_ended(this.dialect.name, outcome, status, wall_s)
     for transcript in this.transcripts:
@@ -125,7 +130,7 @@ def _account(request: web.Request, this: Exchange, status: int, outcome: str, co
         f", {audio_s:.1f} s of audio in {wall_s:.2f} s" if audio_s else "",
         extra=fields(
             request_id=this.id,
-            client=request.remote,
+            client=origin.client if origin else request.remote,
             owner=caller.owner if caller and caller.key_id else None,
             key_id=caller.key_id if caller else None,
             dialect=this.dialect.name,

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from whisperd import __version__
 from whisperd.errors import NotReady, WhisperdError
-from whisperd.status import Status, WorkerStatus
+from whisperd.status import QueueStatus, Status, WorkerStatus
 from whisperd.transcript.model import Notice
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.keys import DOCUMENT, LLM, METRICS, SERVICE
@@ -67,6 +67,7 @@ class Health(Struct, frozen=True, kw_only=True):
     running: int
     waiting: int
     workers: list[WorkerStatus]
+    queues: list[QueueStatus]
     notes: list[Notice]
 
 
@@ -77,10 +78,11 @@ class Live(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a job could run now."""
+    """Whether a job could run now, and how much there is to do before it."""
 
     ready: bool
     reason: str | None
+    queues: list[QueueStatus]
 
 
 def describe(status: Status, *, llm: bool) -> Health:
@@ -110,6 +112,7 @@ def describe(status: Status, *, llm: bool) -> Health:
         running=status.running,
         waiting=status.waiting,
         workers=status.workers,
+        queues=status.queues,
         notes=status.notes,
     )
 
@@ -146,7 +149,7 @@ async def live(_: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """200 when a job could run, 503 when not."""
     status = request.app[SERVICE].status()
-    return _json(Readiness(status.ready, status.reason), 200 if status.ready else 503)
+    return _json(Readiness(status.ready, status.reason, status.queues), 200 if status.ready else 503)
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -193,13 +196,14 @@ async def docs(request: web.Request) -> web.Response:
 
 
 async def docs_asset(request: web.Request) -> web.StreamResponse:
-    """A part of the page."""
+    """A part of the page; browsers keep it, but ask whether it has changed."""
     name = request.match_info["asset"]
     if name == "start.js":
         return web.Response(body=_START, content_type="text/javascript")
     if name not in _ASSETS:
         raise web.HTTPNotFound
-    return web.FileResponse(_swagger_ui() / name, headers={"Content-Type": _ASSETS[name]})
+    headers = {"Content-Type": _ASSETS[name], "Cache-Control": "no-cache"}
+    return web.FileResponse(_swagger_ui() / name, headers=headers)
 
 
 async def document(request: web.Request) -> web.Response:

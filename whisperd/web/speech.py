@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
+from msgspec import structs
 
 from whisperd.errors import ParameterError
 from whisperd.pipeline import Listener
 from whisperd.transcript.languages import LANGUAGES, code_of
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
 from whisperd.web.fields import Field, Values, integer, number, plain_name, text
-from whisperd.web.keys import EXCHANGE, SERVICE
+from whisperd.web.keys import CALLER, EXCHANGE, SERVICE
 
 T = TypeVar("T")
 
@@ -87,6 +88,8 @@ def query_values(request: web.Request) -> Values:
 
 async def process(request: web.Request, wanted: Request, listener: Listener | None = None) -> Transcript:
     """Ask the service, and remember the answer for the log. Raises WhisperdError."""
+    caller = request[CALLER]
+    wanted = structs.replace(wanted, client=caller.key_id or request.remote or "")
     transcript = await request.app[SERVICE].process(wanted, listener)
     request[EXCHANGE].transcripts.append(transcript)
     return transcript

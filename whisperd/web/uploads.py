@@ -18,11 +18,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from whisperd.config.schema import Limits
 from whisperd.config.units import Size
-from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge, UploadTimeout
-from whisperd.media.disk import QUICK_BYTES, Sink, finish, needing_room, storing
+from whisperd.errors import EmptyFile, MissingFile, RequestError, TooLarge
+from whisperd.media.disk import QUICK_BYTES, Sink, check_room, finish, needing_room, storing
 from whisperd.media.spool import Spool
 from whisperd.web.fields import Field, FileField, Values, plain_name
+from whisperd.web.invitation import invite
 from whisperd.web.keys import LIVE, SPOOL
+from whisperd.web.pace import Pace
 
 T = TypeVar("T")
 
@@ -102,12 +104,15 @@ async def receive(
             f"this body is {request.content_type}",
             param=names[0],
         )
-    if (request.content_length or 0) > most + MAX_OTHER_BYTES:
+    declared = request.content_length or 0
+    if declared > most + MAX_OTHER_BYTES:
         raise _too_large(most, names[0])
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context((spool or request.app[SPOOL]).directory())
         try:
             lasting = spool is not None
+            check_room(directory, declared, limits.disk_reserve)
+            await invite(request)
             reading = _Reading(request, limits, most, files, fields, take_empty=take_empty, lasting=lasting)
             yield await reading.read(directory)
         finally:
@@ -138,6 +143,7 @@ class _Reading:
         self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
         self._uploads: list[Upload] = []
         self._other_bytes = 0
+        self._pace = Pace(limits)
 
     async def read(self, directory: Path) -> Form:
         reader = await self._arriving(self._request.multipart())
@@ -179,7 +185,7 @@ class _Reading:
     async def _store(self, part: BodyPartReader, path: Path, name: str) -> Sink:
         """Write a part to a file."""
         room = self._most - sum(upload.size for upload in self._uploads)
-        async with storing(path, lasting=self._lasting) as sink:
+        async with storing(path, lasting=self._lasting, reserve_bytes=self._limits.disk_reserve) as sink:
             while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
                 if sink.size + len(chunk) > room:
                     raise _too_large(self._most, name)
@@ -208,12 +214,7 @@ class _Reading:
     async def _arriving(self, step: Awaitable[T]) -> T:
         """One step of reading, which waits for the client."""
         try:
-            async with asyncio.timeout(self._limits.upload_idle):
-                return await step
-        except TimeoutError as error:
-            raise UploadTimeout(
-                f"nothing came for {self._limits.upload_idle}; the upload was given up"
-            ) from error
+            return await self._pace.keep(step)
         except _MALFORMED as error:
             raise _malformed() from error
 

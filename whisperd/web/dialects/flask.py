@@ -24,7 +24,7 @@ from whisperd.web.crossroads import LIKELY, NO, Sent, Way
 from whisperd.web.dialects.flask_replies import EXAMPLE, TranscriptJson, links, rendered, transcript_json
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import Field, FileField, integer, number, text
-from whisperd.web.keys import CALLER, DOWNLOADS, LIVE, SERVICE
+from whisperd.web.keys import CALLER, DOWNLOADS, LIVE, ORIGIN, SERVICE
 from whisperd.web.speech import LANGUAGE, hints_of, ignored, process, reply, written
 from whisperd.web.uploads import Form, receive
 
@@ -202,7 +202,7 @@ def owner(request: web.Request) -> str:
         return f"owner {caller.owner}"
     if key := request.headers.get("Authorization"):
         return f"key {hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()}"
-    return f"address {request.remote}"
+    return f"address {request[ORIGIN].client}"
 
 
 def _likeness(sent: Sent) -> int:

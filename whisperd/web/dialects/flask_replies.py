@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Transcript
+from whisperd.web.keys import ORIGIN
 
 
 class MetadataJson(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,8 @@ def rendered(transcript: Transcript) -> dict[str, str]:
 
 def links(request: web.Request, names: Mapping[str, str]) -> DownloadsJson:
     """Links to files by their suffixes, at the address that the caller itself used."""
-    base = f"{request.scheme}://{request.host}/download"
+    origin = request[ORIGIN]
+    base = f"{origin.scheme}://{origin.host}/download"
     text, srt, markdown = (f"{base}/{names[suffix]}" for suffix in (".txt", ".srt", ".md"))
     return DownloadsJson(text, srt, markdown)
 

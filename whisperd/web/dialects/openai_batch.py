@@ -97,7 +97,7 @@ def _recordings(form: Form) -> Sequence[Upload]:
 async def _one(request: web.Request, values: Values, upload: Upload, warnings: Sequence[Notice]) -> PlainJson:
     shape = read_shape(Values({}))
     wanted = read_spoken(values, upload.path, words=True)
-    if wanted.language is None and not wanted.languages:
+    if wanted.language is None and not (wanted.languages or wanted.multilingual):
         wanted = structs.replace(wanted, language=_LANGUAGE)
     # Its clients give a recording up when they were refused for some seconds.
     wanted = structs.replace(wanted, patient=True)

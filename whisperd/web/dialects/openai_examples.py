@@ -31,17 +31,35 @@ _SEGMENT: Final = {
     "no_speech_prob": 0.01,
 }
 
+_DOUBTED: Final = _SEGMENT | {
+    "id": 1,
+    "start": 1.5,
+    "end": 2.5,
+    "text": " Vielen Dank.",
+    "tokens": [50439, 8321, 34782, 13, 50489],
+    "no_speech_prob": 0.75,
+    "language": "german",
+    "doubts": ["no_speech"],
+}
+_WARNED: Final = {
+    "code": "text_doubted",
+    "message": "segments that may not be what was said: 1 of 2 (no_speech)",
+}
+
 VERBOSE: Final[dict[str, Any]] = {
     "task": "transcribe",
     "language": "english",
     "duration": 2.5,
-    "text": "Hello world.",
+    "text": "Hello world. Vielen Dank.",
     "words": [
         {"word": "Hello", "start": 0.0, "end": 0.4},
         {"word": "world.", "start": 0.4, "end": 1.0},
+        {"word": "Vielen", "start": 1.5, "end": 2.0},
+        {"word": "Dank.", "start": 2.0, "end": 2.5},
     ],
-    "segments": [_SEGMENT],
+    "segments": [_SEGMENT, _DOUBTED],
     "usage": _USAGE,
+    "warnings": [_WARNED],
 }
 
 DIARIZED: Final[dict[str, Any]] = {

@@ -59,11 +59,27 @@ GRANULARITIES: Final = choice(
     repeated=True,
 )
 LANGUAGES_FIELD: Final = text(
-    "languages[]", "Where no `language` is sent: it is one of these.", _candidate, repeated=True
+    "languages[]",
+    "Where no `language` is sent: it is one of these. With several, each part is written in its own.",
+    _candidate,
+    repeated=True,
+)
+MULTILINGUAL: Final = flag(
+    "multilingual",
+    "Where no `language` is sent: it may change on the way, and each part is written in its own.",
 )
 PROMPT: Final = text("prompt", "Text that the recording follows on, for its style and its names.")
 KEYWORDS: Final = text("keywords[]", "Words that are likely to come up.", repeated=True)
 HOTWORDS: Final = text("hotwords", "The same as one text.")
+CONDITION: Final = flag(
+    "condition_on_previous_text",
+    "Let the decoder know what was said before. That takes longer: one part waits for the other.",
+)
+DROP_DOUBTED: Final = flag(
+    "drop_doubted",
+    "Leave out text that may be made up, instead of marking its segments with `doubts`. A warning, "
+    "`text_dropped`, says so.",
+)
 INCLUDE: Final = text(
     "include[]",
     "`logprobs`: with `json`, the log of each word's probability. The unit is the word.",
@@ -81,11 +97,14 @@ SPOKEN: Final[tuple[Field[Any], ...]] = (
     MODEL,
     LANGUAGE,
     LANGUAGES_FIELD,
+    MULTILINGUAL,
     PROMPT,
+    CONDITION,
     KEYWORDS,
     HOTWORDS,
     TEMPERATURE,
     CHUNKING,
+    DROP_DOUBTED,
 )
 """What says how to listen, whatever the answer looks like."""
 FORM: Final[tuple[Field[Any], ...]] = (
@@ -111,7 +130,7 @@ class Shape:
     """`word`, `segment`: which ones `verbose_json` has."""
     logprobs: bool
     languages: bool
-    """Whether the answer says which language was heard."""
+    """Whether the answer says which languages were heard."""
     stream: bool
 
 
@@ -134,7 +153,11 @@ def read_shape(values: Values) -> Shape:
         chosen=bool(values.every(RESPONSE_FORMAT)),
         times=times,
         logprobs=logprobs,
-        languages=values.one(MODEL) == _TELLS_LANGUAGES or bool(values.every(LANGUAGES_FIELD)),
+        languages=(
+            values.one(MODEL) == _TELLS_LANGUAGES
+            or bool(values.every(LANGUAGES_FIELD))
+            or values.one(MULTILINGUAL)
+        ),
         stream=values.one(STREAM) and shape in _STREAMED,
     )
 
@@ -147,7 +170,10 @@ def read_spoken(values: Values, audio: Path, *, words: bool) -> Request:
         audio=audio,
         language=values.one(LANGUAGE),
         languages=tuple(dict.fromkeys(code for code in values.every(LANGUAGES_FIELD) if code)),
+        multilingual=values.one(MULTILINGUAL),
         detection=read_detection(values),
+        condition_on_previous_text=values.one(CONDITION),
+        drop_doubted=values.one(DROP_DOUBTED),
         words=words,
         model=None if model is None or is_openais(model) else model,
         prompt=values.one(PROMPT),
@@ -180,6 +206,8 @@ def without_effect(values: Values, shape: Shape, wanted: Request) -> list[Notice
         unheard.append(STREAM)
     if wanted.language not in (None, "auto"):
         unheard.append(LANGUAGES_FIELD)
+        if wanted.multilingual:
+            unheard.append(MULTILINGUAL)
     if not wanted.speakers:
         unheard += (*HINTS, *openai_voices.FIELDS)
     return ignored(values, known=FORM, unheard=unheard)

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.transcript import formats
 from whisperd.transcript.languages import LANGUAGES
-from whisperd.transcript.model import Notice, Segment, Transcript, Word
+from whisperd.transcript.model import Doubt, Notice, Segment, Transcript, Word
 from whisperd.transcript.turns import letter
 from whisperd.web.dialects.openai_fields import Shape
 
@@ -55,7 +55,7 @@ class Json(Struct, frozen=True, kw_only=True):
 
     text: str
     languages: list[Language] | UnsetType = UNSET
-    """Where they were asked for: the one that was heard, or none."""
+    """Where they were asked for: those that were heard, the main one first."""
     logprobs: list[Logprob] | UnsetType = UNSET
     usage: Usage
     warnings: list[Notice] | UnsetType = UNSET
@@ -100,6 +100,10 @@ class VerboseSegment(Struct, frozen=True, kw_only=True):
     compression_ratio: float
     no_speech_prob: float
     speaker: str | UnsetType = UNSET
+    language: str | UnsetType = UNSET
+    """English name, in lower case, where it is not that of the whole."""
+    doubts: list[Doubt] | UnsetType = UNSET
+    """Why the text may not be what was said, where there is a reason."""
 
 
 class VerboseJson(Struct, frozen=True, kw_only=True):
@@ -125,6 +129,10 @@ class DiarizedSegment(Struct, frozen=True, kw_only=True):
     end: float
     text: str
     speaker: str
+    language: str | UnsetType = UNSET
+    """English name, in lower case, where several were heard."""
+    doubts: list[Doubt] | UnsetType = UNSET
+    """Why the text may not be what was said, where there is a reason."""
 
 
 class DiarizedJson(Struct, frozen=True, kw_only=True):
@@ -165,7 +173,7 @@ def write(
         case "verbose_json":
             body = VerboseJson(
                 task=transcript.task,
-                language=LANGUAGES.get(transcript.language or "", transcript.language),
+                language=_name(transcript.language),
                 duration=transcript.duration,
                 text=transcript.text,
                 words=_words(transcript, spaces=spaces) if "word" in shape.times else UNSET,
@@ -174,7 +182,7 @@ def write(
                 warnings=notices,
             )
         case "diarized_json":
-            segments = diarized(transcript.segments, known)
+            segments = diarized(transcript, known)
             body = DiarizedJson(
                 task=transcript.task,
                 duration=transcript.duration,
@@ -218,10 +226,11 @@ def plain(
 
 
 def languages(transcript: Transcript, shape: Shape) -> list[Language] | UnsetType:
-    """The language that was heard, where the answer is to have it."""
+    """The languages that were heard, where the answer is to have them."""
     if not shape.languages:
         return UNSET
-    return [Language(transcript.language)] if transcript.language else []
+    heard = (transcript.language, *(segment.language for segment in transcript.segments))
+    return [Language(code) for code in dict.fromkeys(heard) if code]
 
 
 def logprobs(words: Iterable[Word]) -> list[Logprob]:
@@ -246,11 +255,15 @@ def verbose(segment: Segment) -> VerboseSegment:
         compression_ratio=segment.compression_ratio,
         no_speech_prob=segment.no_speech_prob,
         speaker=segment.speaker or UNSET,
+        language=_name(segment.language) or UNSET,
+        doubts=segment.doubts or UNSET,
     )
 
 
-def diarized(segments: Sequence[Segment], known: Collection[str]) -> list[DiarizedSegment]:
+def diarized(transcript: Transcript, known: Collection[str]) -> list[DiarizedSegment]:
     """Segments with their speakers: those of `known` names by these, the others by letters."""
+    segments = transcript.segments
+    several = any(segment.language for segment in segments)
     free = (name for number in range(len(segments) + len(known)) if (name := letter(number)) not in known)
     labels = {name: name for name in known}
     found = []
@@ -264,6 +277,8 @@ def diarized(segments: Sequence[Segment], known: Collection[str]) -> list[Diariz
                 end=segment.end,
                 text=segment.text.strip(),
                 speaker=labels[segment.speaker] if segment.speaker else UNKNOWN,
+                language=(several and _name(segment.language or transcript.language)) or UNSET,
+                doubts=segment.doubts or UNSET,
             )
         )
     return found
@@ -272,6 +287,10 @@ def diarized(segments: Sequence[Segment], known: Collection[str]) -> list[Diariz
 def line(segment: DiarizedSegment) -> str:
     """A line of the whole text: who, and what."""
     return f"{segment.speaker}: {segment.text}"
+
+
+def _name(language: str | None) -> str | None:
+    return LANGUAGES.get(language or "", language)
 
 
 def _words(transcript: Transcript, *, spaces: bool) -> list[VerboseWord]:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from whisperd.errors import WhisperdError
 from whisperd.transcript import formats
-from whisperd.transcript.model import Notice, Request, Segment, Transcript
+from whisperd.transcript.model import Doubt, Notice, Request, Segment, Transcript
 from whisperd.web.dialects.openai_errors import error_body
 from whisperd.web.dialects.openai_fields import Shape
 from whisperd.web.dialects.openai_replies import (
@@ -38,6 +38,8 @@ class Delta(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript
     delta: str
     logprobs: list[Logprob] | UnsetType = UNSET
     segment_id: str | UnsetType = UNSET
+    doubts: list[Doubt] | UnsetType = UNSET
+    """Why it may not be what was said, where there is a reason and no segment that tells of it."""
 
 
 class Done(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.done"):
@@ -126,13 +128,17 @@ class _Telling:
         self._held = text[len(told) :]
         if told:
             self._begun = True
-            yield Delta(delta=told, logprobs=logprobs(segment.words) if self._shape.logprobs else UNSET)
+            yield Delta(
+                delta=told,
+                logprobs=logprobs(segment.words) if self._shape.logprobs else UNSET,
+                doubts=segment.doubts or UNSET,
+            )
 
     def rest(self, transcript: Transcript, warnings: Sequence[Notice]) -> Iterator[Struct]:
         """What was not told yet, and the end."""
         text = transcript.text
         if self._shape.format == "diarized_json":
-            spoken = diarized(transcript.segments, self._known)
+            spoken = diarized(transcript, self._known)
             text = "\n".join(map(line, spoken))
             for number, one in enumerate(spoken):
                 yield Delta(delta="\n" * bool(number) + line(one), segment_id=one.id)

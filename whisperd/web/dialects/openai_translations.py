@@ -5,15 +5,22 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Transcript
 from whisperd.web.dialects import openai_examples as examples
 from whisperd.web.dialects.openai_errors import DIALECT
-from whisperd.web.dialects.openai_fields import FILE, MODEL, is_openais
+from whisperd.web.dialects.openai_fields import (
+    CONDITION,
+    DROP_DOUBTED,
+    FILE,
+    MODEL,
+    is_openais,
+)
 from whisperd.web.dialects.openai_replies import CONTENT_TYPES, VerboseSegment, verbose
 from whisperd.web.endpoint import Endpoint, Reply
-from whisperd.web.fields import Field, choice, text
+from whisperd.web.fields import Field, choice, flag, text
 from whisperd.web.speech import TEMPERATURE, ignored, process, reply
 from whisperd.web.uploads import receive
 
@@ -37,6 +44,7 @@ class VerboseTranslationJson(Struct, frozen=True, kw_only=True):
     warnings: list[Notice] | UnsetType = UNSET
 
 
+MULTILINGUAL: Final = flag("multilingual", "The language that is spoken may change on the way.")
 PROMPT: Final = text("prompt", "English text that the recording follows on, for its style and its names.")
 RESPONSE_FORMAT: Final = choice(
     "response_format",
@@ -44,7 +52,15 @@ RESPONSE_FORMAT: Final = choice(
     ("json", "verbose_json", "text", "srt", "vtt"),
     default="json",
 )
-FORM: Final[tuple[Field[Any], ...]] = (MODEL, PROMPT, RESPONSE_FORMAT, TEMPERATURE)
+FORM: Final[tuple[Field[Any], ...]] = (
+    MODEL,
+    MULTILINGUAL,
+    PROMPT,
+    CONDITION,
+    RESPONSE_FORMAT,
+    TEMPERATURE,
+    DROP_DOUBTED,
+)
 
 
 async def translate(request: web.Request) -> web.StreamResponse:
@@ -56,6 +72,9 @@ async def translate(request: web.Request) -> web.StreamResponse:
         wanted = Request(
             audio=form.recording().path,
             task="translate",
+            multilingual=values.one(MULTILINGUAL),
+            condition_on_previous_text=values.one(CONDITION),
+            drop_doubted=values.one(DROP_DOUBTED),
             words=shape in ("srt", "vtt"),
             model=None if model is None or is_openais(model) else model,
             prompt=values.one(PROMPT),
@@ -86,7 +105,8 @@ def _write(transcript: Transcript, shape: str, warnings: list[Notice]) -> bytes:
                     task="translate",
                     duration=transcript.duration,
                     text=transcript.text,
-                    segments=list(map(verbose, transcript.segments)),
+                    # Whatever a segment's language was, its text is English.
+                    segments=[verbose(replace(segment, language=None)) for segment in transcript.segments],
                     warnings=notices,
                 )
             )

@@ -11,6 +11,7 @@ from test_worker import job
 from whisperd.config.live import Live
 from whisperd.errors import WorkerDied
 from whisperd.lane import Lane
+from whisperd.pool import Pool
 from whisperd.protocol import Transcribed
 from whisperd.transcript.model import Priority
 
@@ -25,35 +26,35 @@ ASKED: Final[list[tuple[str, Priority]]] = [
 
 async def test_a_job_waits_for_its_slot_and_gets_it_in_the_order_of_coming(live: Live) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        holder = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1)
+        pool = Pool([Lane(worker, slots=1)])
+        holder = asyncio.create_task(pool.run(job("wait")))
+        await until(lambda: pool.running == 1)
         started: list[int] = []
         others = [
-            asyncio.create_task(lane.run(job(), started=lambda number=number: started.append(number)))  # type: ignore[misc]
+            asyncio.create_task(pool.run(job(), started=lambda _, number=number: started.append(number)))  # type: ignore[misc]
             for number in range(3)
         ]
-        await until(lambda: lane.waiting == 3)
+        await until(lambda: pool.waiting == 3)
         holder.cancel()
         await asyncio.gather(*others)
         assert started == [0, 1, 2]
-        await until(lambda: lane.running == 0)
+        await until(lambda: pool.running == 0)
 
 
 async def test_what_somebody_waits_for_goes_before_what_came_earlier(live: Live) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        holder = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1)
+        pool = Pool([Lane(worker, slots=1)])
+        holder = asyncio.create_task(pool.run(job("wait")))
+        await until(lambda: pool.running == 1)
         started: list[str] = []
 
         async def ask(name: str, priority: Priority) -> None:
-            await lane.run(job(), started=lambda: started.append(name), priority=priority)
+            await pool.run(job(), started=lambda _: started.append(name), priority=priority)
 
         others = []
         for name, priority in ASKED:
             others.append(asyncio.create_task(ask(name, priority)))
-            await until(lambda: lane.waiting == len(others))
+            await until(lambda: pool.waiting == len(others))
         holder.cancel()
         await asyncio.gather(*others)
         assert started == ["high 1", "high 2", "normal 1", "normal 2", "low"]
@@ -61,44 +62,44 @@ async def test_what_somebody_waits_for_goes_before_what_came_earlier(live: Live)
 
 async def test_a_slot_is_free_only_when_the_worker_is_rid_of_the_cancelled_job(live: Live) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        task = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1 and worker.ready.is_set())
+        pool = Pool([Lane(worker, slots=1)])
+        task = asyncio.create_task(pool.run(job("wait")))
+        await until(lambda: pool.running == 1 and worker.ready.is_set())
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await until(lambda: lane.running == 0)
-        assert isinstance(await lane.run(job()), Transcribed)
+        await until(lambda: pool.running == 0)
+        assert isinstance(await pool.run(job()), Transcribed)
 
 
 async def test_a_cancelled_job_leaves_the_queue_at_once(live: Live) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        holder = asyncio.create_task(lane.run(job("wait")))
-        await until(lambda: lane.running == 1)
-        waiting = asyncio.create_task(lane.run(job()))
-        await until(lambda: lane.waiting == 1)
+        pool = Pool([Lane(worker, slots=1)])
+        holder = asyncio.create_task(pool.run(job("wait")))
+        await until(lambda: pool.running == 1)
+        waiting = asyncio.create_task(pool.run(job()))
+        await until(lambda: pool.waiting == 1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert lane.waiting == 0
+        assert pool.waiting == 0
         holder.cancel()
         await asyncio.wait([holder])
-        await until(lambda: lane.running == 0)
+        await until(lambda: pool.running == 0)
 
 
 async def test_a_job_on_a_worker_that_dies_is_done_by_the_next(live: Live, tmp_path: Path) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
-        result = await lane.run(job("crash-once", tmp_path / "audio.f32"))
+        pool = Pool([Lane(worker, slots=1)])
+        result = await pool.run(job("crash-once", tmp_path / "audio.f32"))
         assert isinstance(result, Transcribed)
         assert worker.restarts == 1
 
 
 async def test_a_job_that_kills_two_workers_is_not_given_a_third(live: Live) -> None:
     async with fake_worker(live) as worker:
-        lane = Lane(worker, slots=1)
+        pool = Pool([Lane(worker, slots=1)])
         with pytest.raises(WorkerDied, match="as did the one before"):
-            await lane.run(job("crash"))
-        assert isinstance(await lane.run(job()), Transcribed)
+            await pool.run(job("crash"))
+        assert isinstance(await pool.run(job()), Transcribed)
         assert worker.restarts == 2
-        await until(lambda: lane.running == 0)
+        await until(lambda: pool.running == 0)
