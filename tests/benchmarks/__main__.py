@@ -5,7 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-from . import diarization, health, jobs, latency, memory, peak, speed, start, throughput
+from . import contexts, diarization, health, jobs, latency, memory, peak, speed, start, throughput
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "health": health.measure,
     "speed": speed.measure,
     "throughput": throughput.measure,
+    "contexts": contexts.measure,
     "diarization": diarization.measure,
     "jobs": jobs.measure,
     "peak": peak.measure,
