@@ -229,7 +229,8 @@ class _Planner:
         environment = {**_KEEP, **self._environment(choice.device, threads)}
         weights = _weights_bytes(self._store, model)
         need = memory_need(weights, choice.compute_type)
-        work = self._cores * _SPEED_OF_A_CORE if choice.device == "cpu" else _SPEED_OF_A_CARD
+        cores = min(self._cores, batches * threads)
+        work = cores * _SPEED_OF_A_CORE if choice.device == "cpu" else _SPEED_OF_A_CARD
         speed = min(_MOST_SPEED, work / (weights or _UNKNOWN_WEIGHTS))
         return WorkerPlan("transcribe", setup, environment, concurrency, need, speed)
 
