@@ -1,6 +1,7 @@
 """What a reload does with a configuration that differs from the one in force."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from whisperd.config.change import Changes, changes, merged
 from whisperd.config.schema import Config
@@ -40,3 +41,15 @@ def test_a_live_option_that_needs_another_model_waits_with_it() -> None:
     new = replace(old, transcribe=replace(old.transcribe, model="base", language="fr"))
     assert merged(old, new) == old
     assert changes(old, new) == Changes((), ("transcribe.model", "transcribe.language"))
+
+
+def test_another_certificate_is_applied_but_tls_is_not_switched_on_or_off() -> None:
+    plain = Config()
+    first = replace(
+        plain, server=replace(plain.server, tls_certificate=Path("/a.pem"), tls_key=Path("/a.key"))
+    )
+    second = replace(plain, server=replace(first.server, tls_certificate=Path("/b.pem")))
+    assert changes(first, second) == Changes(("server.tls_certificate",), ())
+    for old, new in ((plain, first), (first, plain)):
+        assert changes(old, new) == Changes((), ("server.tls_certificate", "server.tls_key"))
+        assert merged(old, new) == old

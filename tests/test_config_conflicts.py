@@ -122,3 +122,11 @@ def test_a_conflict_names_the_source_that_caused_it(tmp_path: Path) -> None:
     path.write_text("transcribe.device = 'cpu'\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"^WHISPER_COMPUTE_TYPE: transcribe\.compute_type: "):
         load(path, {"WHISPER_COMPUTE_TYPE": "float16"})
+
+
+@pytest.mark.parametrize(("one", "other"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
+def test_a_certificate_and_its_key_go_together(tmp_path: Path, one: str, other: str) -> None:
+    told = refusal(tmp_path, f"server.{one} = '/etc/tls.pem'\n")
+    assert told.startswith(f"server.{one}: ")
+    assert f"set server.{other} too" in told
+    accepted(tmp_path, "server.tls_certificate = '/etc/tls.pem'\nserver.tls_key = 'credential:tls.key'\n")

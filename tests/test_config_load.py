@@ -154,6 +154,9 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(main: Path, text: str, m
     assert mistakes(main, text) == [mistake]
 
 
+DEVICES = '"auto", "cpu", "cuda", "cuda:N", several of these with commas between them, or "cuda:all"'
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -170,8 +173,8 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(main: Path, text: str, m
         ("transcribe.threads", '"many"', 'expected "auto" or a whole number, got "many"'),
         ("transcribe.threads", "true", 'expected "auto" or a whole number, got true'),
         ("transcribe.threads", "0", "0 is too small; it must be more than 0"),
-        ("transcribe.device", '"gpu"', '"gpu" is not a device; use "auto", "cpu", "cuda" or "cuda:N"'),
-        ("transcribe.device", '"cuda:"', '"cuda:" is not a device; use "auto", "cpu", "cuda" or "cuda:N"'),
+        ("transcribe.device", '"gpu"', f'"gpu" is not a device; use {DEVICES}'),
+        ("transcribe.device", '"cuda:"', f'"cuda:" is not a device; use {DEVICES}'),
         ("transcribe.model", '""', "expected text, got nothing"),
         ("transcribe.model", '"./base"', '"./base" is not a model; use a name from `whisperd models list`'),
         ("log.level", '"warn"', 'expected one of "debug", "info", "warning", "error", got "warn"'),
@@ -184,6 +187,24 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(main: Path, text: str, m
 )
 def test_a_value_of_the_wrong_kind_is_refused(main: Path, path: str, value: str, message: str) -> None:
     assert mistakes(main, f"{path} = {value}") == [f"{path}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("server.trusted_proxies", '["unix", "10.1/8"]', 'item 2: "10.1/8" is not a network'),
+        ("api.cors_origins", '["https://a.example/"]', 'item 1: "https://a.example/" is not an origin'),
+        ("api.cors_origins", '["a.example"]', 'item 1: "a.example" is not an origin'),
+        ("llm.key_file", '"key"', '"key" is not an absolute path'),
+        ("llm.key_file", '"credential:../key"', '"credential:../key" does not name a credential'),
+        ("server.tls_certificate", '"credential:"', '"credential:" does not name a credential'),
+    ],
+)
+def test_what_is_no_network_origin_or_file_is_refused(
+    main: Path, path: str, value: str, message: str
+) -> None:
+    (line,) = mistakes(main, f"{path} = {value}")
+    assert line.startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize(

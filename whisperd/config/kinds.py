@@ -127,6 +127,10 @@ def _file(path: Path) -> None:
         raise ValueError(f'"{path}" does not name a credential; write "credential:NAME"')
 
 
+def _secret_file(path: Path) -> None:
+    _file(path)
+
+
 def _proxy(text: str) -> None:
     if text != UNIX:
         _network(text)
@@ -167,7 +171,7 @@ WebOrigin = Annotated[str, _web_origin]
 """What a browser calls the site that a page comes from, or `*`."""
 CertificateFile = Annotated[Path, _file]
 """A file with certificates, or a credential."""
-SecretFile = Annotated[Path, _file]
+SecretFile = Annotated[Path, _secret_file]
 """A file that holds a secret, or a credential."""
 BaseUrl = Annotated[str, _base_url]
 ModelAlias = Annotated[str, _model_alias]
