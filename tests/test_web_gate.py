@@ -123,6 +123,13 @@ async def test_a_unix_socket_is_this_machine(web: Web, tmp_path: Path) -> None:
 # ---- with keys -----------------------------------------------------------------------------------
 
 
+async def test_requests_are_shared_out_by_key_and_where_there_is_none_by_address(web: Web) -> None:
+    assert (await web.client.post(OPENAI, data=form())).status == 200
+    key, text = make_key(web.live.current)
+    assert (await web.client.post(OPENAI, data=form(), headers=bearer(text))).status == 200
+    assert [request.client for request in web.service.requests] == ["127.0.0.1", key.id]
+
+
 async def test_a_key_counts_from_the_moment_it_is_made_until_it_is_revoked(web: Web) -> None:
     assert (await web.client.get("/v1/models")).status == 200
     made, text = make_key(web.live.current)

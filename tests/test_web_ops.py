@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from fake_service import READY, SPOKEN, TRANSCRIPT, Web, form, serving
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_fd_to_metric_families
 
 from whisperd.config.live import Live
-from whisperd.status import Status, WorkerState, WorkerStatus
+from whisperd.status import QueueStatus, Status, WorkerState, WorkerStatus
 from whisperd.transcript.model import Notice
 
 
@@ -220,6 +220,34 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     assert found["whisperd_requests_running", frozenset()] == 1
     assert found["whisperd_requests_waiting", frozenset()] == 2
     assert found["process_resident_memory_bytes", frozenset()] > 0
+
+
+async def test_metrics_and_readiness_tell_what_there_is_to_do_and_how_fast_it_goes(web: Web) -> None:
+    queue = QueueStatus(
+        kind="transcribe", model="base", running=32, waiting=5, audio_s=900.0, speed=25.0, wait_s=36.0
+    )
+    web.service.state = replace(READY, queues=[queue])
+    found = await samples(web)
+    who = frozenset({("kind", "transcribe"), ("model", "base")})
+    assert found["whisperd_queue_audio_seconds", who] == 900
+    assert found["whisperd_speed_ratio", who] == 25
+    assert found["whisperd_queue_seconds", who] == 36
+    response = await web.client.get("/health/ready")
+    assert (await response.json())["queues"] == [asdict(queue)]
+    assert (await health(web))["queues"] == [asdict(queue)]
+
+
+async def test_a_card_that_is_lost_is_told_of_and_the_service_is_as_well_as_the_other_one(web: Web) -> None:
+    lost = WorkerStatus(
+        kind="transcribe", state="restarting", model="base", device="cuda:0", device_name="One"
+    )
+    cards = [lost, replace(lost, state="ready", device="cuda:1", device_name="Other")]
+    notice = Notice("device_lost", "the transcribe worker on cuda:0 is restarting")
+    web.service.state = replace(READY, workers=cards, notes=[notice])
+    body = await health(web)
+    assert (body["status"], body["whisper_loaded"], body["device"]) == ("healthy", True, "cuda (Other)")
+    assert [note["code"] for note in body["notes"]] == ["device_lost"]
+    assert [worker["device"] for worker in body["workers"]] == ["cuda:0", "cuda:1"]
 
 
 async def test_workers_of_one_kind_are_told_apart_by_their_models(web: Web) -> None:

@@ -12,7 +12,7 @@ from whisperd.pipeline import Listener
 from whisperd.transcript.languages import LANGUAGES, code_of
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
 from whisperd.web.fields import Field, Values, integer, number, plain_name, text
-from whisperd.web.keys import CALLER, EXCHANGE, SERVICE
+from whisperd.web.keys import CALLER, EXCHANGE, ORIGIN, SERVICE
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def query_values(request: web.Request) -> Values:
 async def process(request: web.Request, wanted: Request, listener: Listener | None = None) -> Transcript:
     """Ask the service, and remember the answer for the log. Raises WhisperdError."""
     caller = request[CALLER]
-    wanted = structs.replace(wanted, client=caller.key_id or request.remote or "")
+    wanted = structs.replace(wanted, client=caller.key_id or request[ORIGIN].client or "")
     transcript = await request.app[SERVICE].process(wanted, listener)
     request[EXCHANGE].transcripts.append(transcript)
     return transcript
