@@ -64,7 +64,13 @@ def tone(
 
 
 def encoded(
-    path: Path, codec: str, *, seconds: float = 1.0, rate_hz: int = 48_000, picture: bool = False
+    path: Path,
+    codec: str,
+    *,
+    seconds: float = 1.0,
+    rate_hz: int = 48_000,
+    bit_rate: int = 0,
+    picture: bool = False,
 ) -> Path:
     """440 Hz through an encoder, in the container that the path's ending names; with a picture, a video."""
     with av.open(str(path), "w") as container:
@@ -72,6 +78,7 @@ def encoded(
         if video:
             video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         audio = container.add_stream(codec, rate=rate_hz)
+        audio.bit_rate = bit_rate
         if video:
             for number in range(round(10 * seconds)):
                 frame = VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")

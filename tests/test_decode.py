@@ -285,3 +285,11 @@ def test_a_file_of_thousands_of_streams_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "a.avi").write_bytes(b"RIFF" + struct.pack("<I", 2**31 - 1) + b"AVI " + listed + movie)
     with pytest.raises(MediaError, match="can be decoded"):
         decode(tmp_path / "a.avi")
+
+
+def test_sound_that_no_decoder_is_known_for_is_refused(tmp_path: Path) -> None:
+    data = bytearray(_wav(16_000))
+    data[20:22] = b"\x34\x12"  # the codec's number
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(MediaError, match="can be decoded"):
+        decode(tmp_path / "a.wav")

@@ -287,3 +287,7 @@ async def test_what_is_no_http_is_refused_and_not_repeated_in_the_journal(
     [record] = caplog.records
     assert LineFormatter(prefixed=False).format(record) == "refused what is no HTTP, from 127.0.0.1"
     assert record.levelno == logging.INFO
+
+
+async def test_an_error_that_repeats_bytes_that_are_no_text_can_be_sent() -> None:
+    assert RequestError("not in \udc80ase64").message == "not in ?ase64"

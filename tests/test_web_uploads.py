@@ -411,3 +411,16 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
         for record in caplog.records
         if hasattr(record, "journal_fields") and "outcome" in record.journal_fields
     ]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+async def test_json_that_is_not_encoded_as_it_says_is_the_callers_mistake(
+    web: Web, caplog: pytest.LogCaptureFixture, encoding: str
+) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    async with connection(web) as (reader, writer):
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        request = ["POST /transcribe/url HTTP/1.1", "Host: x", "Content-Length: 9", *lines, "", '{"a": 1}\n']
+        writer.write("\r\n".join(request).encode())
+        assert b" 400 " in await reader.readline()
+    assert "Traceback" not in caplog.text

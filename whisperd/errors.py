@@ -57,7 +57,9 @@ class WhisperdError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        # It may repeat what callers sent, and aiohttp keeps bytes that are no UTF-8 as lone surrogates, which
+        # no answer can hold.
+        self.message = message.encode(errors="replace").decode()
 
 
 class ConfigError(WhisperdError):

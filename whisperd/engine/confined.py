@@ -164,9 +164,12 @@ def _done(work: Work, job: Any, allowance: Allowance, writing: int) -> protocol.
         return protocol.Failed(
             0, MediaError.code, "the file can't be decoded: it takes more memory than a recording may"
         )
+    except FileNotFoundError:
+        # Its request has ended, and this process is about to.
+        logger.info("the recording of a %s job is gone", type(job).__name__)
     except Exception:
         logger.exception("a %s job failed", type(job).__name__)
-        return protocol.Failed(0, EngineError.code, "the engine failed at this recording")
+    return protocol.Failed(0, EngineError.code, "the engine failed at this recording")
 
 
 def _close_all_but(kept: int) -> None:

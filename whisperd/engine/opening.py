@@ -177,7 +177,8 @@ def opened(
             stream = container.streams.best("audio")
             if stream is None:
                 raise MediaError(without_audio)
-            if stream.codec_context.name not in CODECS:
+            # It has none where FFmpeg has no decoder at all.
+            if stream.codec_context is None or stream.codec_context.name not in CODECS:
                 raise _not_decodable()
             yield Recording(container, stream, max_duration_s, cancelled)
 

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from whisperd.errors import MissingParameter, ParameterError, RequestError, TooLarge, UploadTimeout
@@ -72,6 +73,8 @@ async def _read(request: web.Request, max_bytes: int) -> bytes:
             return await request.clone(client_max_size=max_bytes).read()
     except TimeoutError as error:
         raise UploadTimeout(f"the body did not come within {limits.upload_idle}") from error
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise RequestError("the body is cut off, or not encoded as its head says") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise too_large from error
 
