@@ -201,7 +201,12 @@ class _Planner:
 
     def decode(self) -> WorkerPlan:
         slots = max(2, self._cores)
-        setup = DecodeSetup(concurrency=slots, max_duration_s=float(self._config.limits.duration))
+        setup = DecodeSetup(
+            concurrency=slots,
+            max_duration_s=float(self._config.limits.duration),
+            # A file that stands still is given up before its worker would be, with the files beside it.
+            stall_s=self._config.workers.stall_timeout / 2,
+        )
         return WorkerPlan("decode", setup, self._environment("cpu", 1), slots)
 
     def transcribe(self, model: str, choice: Choice) -> WorkerPlan:
