@@ -61,6 +61,16 @@ def test_a_card_gets_the_large_model(config: Config, root: FakeRoot) -> None:
     assert place.detail == "large-v3-turbo would run on NVIDIA GeForce RTX 3060 (cuda:0) in float16"
 
 
+def test_each_card_that_would_be_used_is_named(config: Config, root: FakeRoot) -> None:
+    root.add_pci_device()
+    config = changed(config, "transcribe", device="cuda:all")
+    found = device_findings(config, root, nvml=FakeNvml(devices=(device(), device("NVIDIA L4"))))
+    assert [place.detail for place in found] == [
+        "large-v3-turbo would run on NVIDIA GeForce RTX 3060 (cuda:0) in float16",
+        "large-v3-turbo would run on NVIDIA L4 (cuda:1) in float16",
+    ]
+
+
 def test_cuda_that_cannot_be_had_is_a_failure(config: Config, root: FakeRoot) -> None:
     (place,) = device_findings(changed(config, "transcribe", device="cuda"), root)
     assert place.state == "failure"
