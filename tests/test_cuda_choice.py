@@ -6,7 +6,7 @@ import pytest
 from fake_nvidia import GTX_1080, GTX_1660, H200, QUADRO_M4000, RTX_3060, TESLA_P100, device, numbered
 
 from whisperd.cuda import choice as choices
-from whisperd.cuda.choice import Choice, default_model, memory_need
+from whisperd.cuda.choice import Choice, default_model, memory_need, windows_at_once
 from whisperd.cuda.facts import Device, Facts, Obstacle
 from whisperd.errors import StartError
 
@@ -259,3 +259,15 @@ def test_all_cards_are_at_least_one() -> None:
 
 def test_a_card_alone_is_what_is_meant_where_no_other_is_named() -> None:
     assert choose("cuda", "auto", facts(RTX_3060, H200), weights_bytes=TURBO).label == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    ("card", "weights", "expected"), [(H200, LARGE, 16), (RTX_3060, LARGE, 14), (GTX_1660, TURBO, 12)]
+)
+def test_a_batch_is_as_large_as_a_card_has_room_for(card: Device, weights: int, expected: int) -> None:
+    choice = choose("cuda", "auto", facts(card), weights_bytes=weights)
+    assert windows_at_once(weights, choice.room_bytes) == expected
+
+
+def test_a_card_without_room_takes_one_window_at_a_time() -> None:
+    assert windows_at_once(TURBO, 0) == 1

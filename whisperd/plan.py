@@ -15,6 +15,7 @@ from whisperd.cuda.choice import (
     choose_diarization,
     default_model,
     memory_need,
+    windows_at_once,
 )
 from whisperd.cuda.environment import worker_environment
 from whisperd.cuda.facts import Facts
@@ -32,6 +33,9 @@ CACHE: Final = "cache"
 
 RECORDINGS_AT_ONCE: Final = 32
 """They share batches, so they cost the device nothing until it has time for them."""
+
+_WINDOWS_ON_A_CPU: Final = 4
+"""In a batch: with more the caches are too small."""
 
 _SPEED_OF_A_CORE: Final = 1.2e9
 """Seconds of audio a second, times bytes of the weights in float16: what a core does with a Whisper model."""
@@ -213,7 +217,11 @@ class _Planner:
         wanted = self._config.transcribe
         threads = 1 if wanted.threads == "auto" else wanted.threads
         concurrency = RECORDINGS_AT_ONCE if wanted.concurrency == "auto" else wanted.concurrency
-        batches, batch_size = (self._cores, 4) if choice.device == "cpu" else (1, 16)
+        weights = _weights_bytes(self._store, model)
+        if choice.device == "cpu":
+            batches, batch_size = self._cores, _WINDOWS_ON_A_CPU
+        else:
+            batches, batch_size = 1, windows_at_once(weights, choice.room_bytes)
         if wanted.batches != "auto":
             batches = wanted.batches
         if wanted.batch_size != "auto":
@@ -232,7 +240,6 @@ class _Planner:
             batch_size=batch_size,
         )
         environment = {**_KEEP, **self._environment(choice.device, threads)}
-        weights = _weights_bytes(self._store, model)
         need = memory_need(weights, choice.compute_type)
         cores = min(self._cores, batches * threads)
         work = cores * _SPEED_OF_A_CORE if choice.device == "cpu" else _SPEED_OF_A_CARD

@@ -208,7 +208,9 @@ class Transcribe:
         "auto", 'Batches computed at once; "auto" is the cores on a CPU, 1 on a GPU.'
     )
     batch_size: Auto | Count = option(
-        "auto", 'Chunks of speech, up to 30 s each, in a batch; "auto" is 4 on a CPU, 16 on a GPU.'
+        "auto",
+        'Chunks of speech, up to 30 s each, in a batch; "auto" is 4 on a CPU, and what fits, '
+        "up to 16, on a GPU.",
     )
     threads: Auto | Count = option("auto", 'CPU threads of each batch; "auto" is 1.')
 

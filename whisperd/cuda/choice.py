@@ -1,7 +1,7 @@
 """Which device, and which arithmetic on it: pure functions of what was configured and what was probed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from whisperd.cuda.compatibility import ctranslate2_obstacle, torch_obstacle
@@ -18,6 +18,11 @@ _CONTEXT_BYTES: Final = 512 * 2**20
 """CUDA's context and cuBLAS's workspace."""
 _ACTIVATIONS: Final = 0.3
 """Of the weights in float16: what faster-whisper's own figures leave for a large model with a beam of 5."""
+_WINDOW: Final = 0.2
+"""Of the weights in float16: what another window in the batch takes, most of it the decoder's memory of each
+layer for a beam of 5. By the shape of large-v3; turbo, with fewer layers in its decoder, takes half of it."""
+_MOST_WINDOWS: Final = 16
+"""In a batch: more take longer each, and let others wait."""
 _WEIGHT_WIDTH: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
 _WIDE: Final = ("float32", "int8_float32")
 
@@ -30,6 +35,8 @@ class Choice:
     device_index: int = 0
     device_name: str | None = None
     compute_type: str
+    room_bytes: int = field(default=0, compare=False)
+    """What the model leaves of a card."""
     notes: tuple[Notice, ...] = ()
 
     @property
@@ -48,6 +55,11 @@ def memory_need(weights_bytes: int, compute_type: str) -> int:
     weights = weights_bytes * _WEIGHT_WIDTH.get(compute_type, 1) // 2
     activations = int(weights_bytes * _ACTIVATIONS) * (2 if compute_type in _WIDE else 1)
     return weights + activations + _CONTEXT_BYTES
+
+
+def windows_at_once(weights_bytes: int, room_bytes: int) -> int:
+    """How many windows fit into a batch on a card, where the model with one of them leaves so much room."""
+    return min(_MOST_WINDOWS, 1 + int(room_bytes / (_WINDOW * weights_bytes or 1)))
 
 
 def choose(
@@ -204,6 +216,7 @@ def _on_card(card: Device, compute_type: str, weights_bytes: int, reserved_bytes
         device_index=card.index,
         device_name=card.name,
         compute_type=name,
+        room_bytes=max(free - memory_need(weights_bytes, name), 0),
         notes=tuple(notes),
     )
 
