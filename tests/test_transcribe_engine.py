@@ -96,6 +96,17 @@ def test_progress_reaches_the_end_of_the_speech(tiny: Transcriber, tmp_path: Pat
 def test_words_are_left_out_where_nobody_asks(tiny: Transcriber, tmp_path: Path) -> None:
     result = run(tiny, job(conversation(), words=False, directory=tmp_path))
     assert all(segment.words == [] for segment in result.segments)
+
+
+def test_the_text_is_the_same_with_words_and_without(tiny: Transcriber, tmp_path: Path) -> None:
+    with_words, without = (
+        [
+            (segment.start, segment.end, segment.text)
+            for segment in run(tiny, job(conversation(), words=words, directory=tmp_path)).segments
+        ]
+        for words in (True, False)
+    )
+    assert with_words == without
     assert result.language == "en"
 
 

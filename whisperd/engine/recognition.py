@@ -199,9 +199,9 @@ class Recognizer:
     # ---- what is told ----------------------------------------------------------------------------
 
     def _tell(self, kept: Sequence[tuple[Transcribing, int, Decoded]], rows: Encoded) -> None:
-        """Hand the outcomes back, with words where those are wanted."""
+        """Hand the outcomes back, with words: whoever does not want them gets the same text and times."""
         outcomes = [(work, number, self._spoken(work, decoded)) for work, number, decoded in kept]
-        aligned = [each for each in outcomes if each[0].words and each[2].said]
+        aligned = [each for each in outcomes if each[2].said]
         if aligned:
             self._align(aligned, rows)
         for work, _, spoken in outcomes:

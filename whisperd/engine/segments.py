@@ -15,7 +15,7 @@ from whisperd.transcript.model import Segment, Word
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A passage's text, and its words where they were asked for."""
+    """A passage's text, and its words once they are aligned."""
 
     passage: Passage
     text: str

@@ -136,7 +136,6 @@ class Transcription:
             task=job.task,
             prompt=self._recognizer.prompts.prompt(language, job.task, **hints),
             beam_size=self._beam_size,
-            words=job.words,
             speech=prepared.chunk.spans if self._detection else None,
             attempts=Attempts(
                 temperatures=(job.temperature,) if job.temperature else ladder,
@@ -201,7 +200,8 @@ class Transcription:
                 self._dropped += 1
                 continue
             other = each.language if each.language != language else None
-            yield structs.replace(segment, doubts=found, language=other)
+            words = segment.words if self._job.words else []
+            yield structs.replace(segment, doubts=found, language=other, words=words)
         if self._job.condition_on_previous_text:
             guide = told and all(segment.temperature <= _FORGET_FROM for segment in told)
             self._previous = "".join(segment.text for segment in told) if guide else ""

@@ -61,7 +61,6 @@ class Transcribing(Work):
     task: Task
     prompt: tuple[int, ...]
     beam_size: int
-    words: bool
     speech: Sequence[Span] | None
     """Where in the chunk detection found it, in seconds; None where nothing vouches for it."""
     attempts: Attempts
@@ -79,7 +78,6 @@ class Transcribing(Work):
             self.task,
             temperature,
             self.beam_size if temperature == 0 else BEST_OF,
-            self.words,
             self.encoded is None,
         )
 
