@@ -96,6 +96,7 @@ def test_progress_reaches_the_end_of_the_speech(tiny: Transcriber, tmp_path: Pat
 def test_words_are_left_out_where_nobody_asks(tiny: Transcriber, tmp_path: Path) -> None:
     result = run(tiny, job(conversation(), words=False, directory=tmp_path))
     assert all(segment.words == [] for segment in result.segments)
+    assert result.language == "en"
 
 
 def test_the_text_is_the_same_with_words_and_without(tiny: Transcriber, tmp_path: Path) -> None:
@@ -107,7 +108,6 @@ def test_the_text_is_the_same_with_words_and_without(tiny: Transcriber, tmp_path
         for words in (True, False)
     )
     assert with_words == without
-    assert result.language == "en"
 
 
 def test_a_recording_without_speech_has_no_language(tiny: Transcriber, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Transcription:
                 prepared = self._languages.of_each(prepared, _OPENING)
         found: list[Segment] = []
         for segment in in_order(self._segments(prepared, language)):
-            numbered = structs.replace(segment, id=len(found))
+            numbered = structs.replace(segment, id=len(found), words=segment.words if self._job.words else [])
             found.append(numbered)
             self._tell(numbered.end, numbered)
             if self._cancelled():
@@ -200,8 +200,7 @@ class Transcription:
                 self._dropped += 1
                 continue
             other = each.language if each.language != language else None
-            words = segment.words if self._job.words else []
-            yield structs.replace(segment, doubts=found, language=other, words=words)
+            yield structs.replace(segment, doubts=found, language=other)
         if self._job.condition_on_previous_text:
             guide = told and all(segment.temperature <= _FORGET_FROM for segment in told)
             self._previous = "".join(segment.text for segment in told) if guide else ""
