@@ -4,7 +4,6 @@ In a process of its own, because it is the environment of the daemon's worker th
 """
 
 import os
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from running import STATE
 from whisperd.engine.features import fitted, mel, padded
 from whisperd.engine.prompts import Prompts
 
-_TURNS: Final = 3
 _SIZES: Final = (1, 2, 4, 8)
 
 
@@ -43,19 +41,16 @@ class Bare:
         self._tokenizer = prompts.tokenizer("en", "transcribe")
 
     def seconds(self, recordings: Sequence[Path], batch_size: int) -> float:
-        """For all of them in the windows that the daemon fits to them, longest first; the median of turns."""
+        """For all of them in the windows that the daemon fits to them, longest first."""
         extractor = self._model.feature_extractor
         features = sorted((mel(extractor, decode_audio(str(each))) for each in recordings), key=_frames)
         batches = [features[at : at + batch_size] for at in range(0, len(features), batch_size)][::-1]
         ready = [np.stack([padded(each, fitted(_frames(batch[-1]))) for each in batch]) for batch in batches]
         lengths = [[_frames(each) for each in batch] for batch in batches]
-        took = []
-        for _ in range(_TURNS):
-            started = time.perf_counter()
-            with ThreadPoolExecutor(self._workers) as pool:
-                list(pool.map(self._batch, ready, lengths))
-            took.append(time.perf_counter() - started)
-        return statistics.median(took)
+        started = time.perf_counter()
+        with ThreadPoolExecutor(self._workers) as pool:
+            list(pool.map(self._batch, ready, lengths))
+        return time.perf_counter() - started
 
     def _batch(self, features: NDArray[np.float32], lengths: list[int]) -> None:
         model = self._model.model
