@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _MEMORY_BYTES: Final = 2**29
-"""Beyond what the process begins with. The index of a video of 12 hours takes half of it."""
+"""Beyond what the process begins with. The index of a long video is in memory as a whole."""
 _FIRST_CPU_S: Final = 20
 _BYTES_PER_CPU_S: Final = 50_000_000
 """A slow machine reads through a container at twice that."""
