@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from recordings import encoded, tone
 
@@ -260,6 +261,7 @@ def test_the_picture_on_a_cover_is_not_looked_at(tmp_path: Path) -> None:
     frame = b"APIC" + seven_bits(len(body)) + b"\0\0" + body
     sound = encoded(tmp_path / "a.mp3", "libmp3lame").read_bytes()
     (tmp_path / "a.mp3").write_bytes(b"ID3\4\0\0" + seven_bits(len(frame)) + frame + sound)
+    before = psutil.Process().memory_info().rss
     decoded = confined.run(
         DECODER.run,
         DecodeJob(str(tmp_path / "a.mp3"), str(tmp_path / "b")),
@@ -270,7 +272,8 @@ def test_the_picture_on_a_cover_is_not_looked_at(tmp_path: Path) -> None:
         ended=(ends := list[End]()).append,
     )
     assert decoded.codec == "mp3float"
-    assert ends[0].peak_bytes < 300e6
+    # It begins with what this process has.
+    assert ends[0].peak_bytes < before + 300e6
 
 
 def test_a_file_of_thousands_of_streams_is_no_recording(tmp_path: Path) -> None:

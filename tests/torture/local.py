@@ -26,8 +26,9 @@ SETTINGS: Final = {
     # A job whose worker is killed over and over has not failed by itself.
     "WHISPERD_JOBS__ATTEMPTS": "100",
     "WHISPERD_JOBS__KEEP_AUDIO": "7d",
-    # Full is full: neither are jobs refused beforehand, nor does anything go before its time.
+    # Full is full: nothing is refused beforehand, nor does anything go before its time.
     "WHISPERD_JOBS__DISK_RESERVE": "1B",
+    "WHISPERD_LIMITS__DISK_RESERVE": "1B",
 }
 _READY_WITHIN_S: Final = 120
 _STOPPED_WITHIN_S: Final = 40
