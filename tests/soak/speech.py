@@ -149,7 +149,7 @@ async def flask(world: World, chance: random.Random) -> Answered:
 async def lexia(world: World, chance: random.Random) -> Answered:
     clip = world.material.clip(chance)
     answer = await world.asker.ask("POST", "/transcribe?word_timestamps=true", _upload(clip, "audio"))
-    world.expect(clip, " ".join(word["word"] for word in answer.json["words"]))
+    world.expect(clip, "".join(word["text"] for word in answer.json["words"]))
     return "answered"
 
 
