@@ -5,10 +5,10 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 from running import STATE, Daemon
@@ -29,6 +29,7 @@ _SETTINGS: Final = {
     "WHISPERD_FETCH__ALLOW": "127.0.0.1/32",
     "WHISPERD_LIMITS__UPLOAD_IDLE": f"{UPLOAD_IDLE_S}s",
     "WHISPERD_API__KEEP_DOWNLOADS": "10s",
+    "WHISPERD_TRANSCRIBE__MODELS": "[]",
     # A job whose workers are killed over and over has not failed by itself.
     "WHISPERD_JOBS__ATTEMPTS": "100",
 }
@@ -142,7 +143,7 @@ async def _visit(world: World, ledger: Ledger, kind: str, chance: random.Random)
 
 
 @contextlib.asynccontextmanager
-async def _beside(*works: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
+async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Until the context is left; it fails as they do."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(work) for work in works]
