@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import psutil
 from running import Daemon
 
 from .client import Form, form, get, post
@@ -72,15 +73,21 @@ def measure(
     yield Figure("clips a second, best", best, "/s", None, f"{_AT_ONCE} at once for {best_seconds:g} s")
     with _daemon(directory / "flooded", WHISPERD_LIMITS__WAIT=f"{WAIT_S}s") as daemon:
         alone_s = statistics.median(post(daemon.port, upload) for _ in range(_MEASURED))
-        before = len(daemon.log())
+        before, daemons_s, clients_s = len(daemon.log()), _cpu_s(daemon), _children_s()
         flood = _start(daemon.port, raw, seconds, "--rate", TIMES * best)
         probe = _start(daemon.port, raw, seconds, "--rate", _PROBES_A_SECOND)
         time.sleep(seconds)
+        daemons_s = _cpu_s(daemon) - daemons_s
         normal_s = _normal(daemon.port, upload, NORMAL_TIMES * alone_s)
         emptied_s = normal_s + _emptied(daemon)
         asked, probed = _told(flood), _told(probe)
+        clients_s = _children_s() - clients_s
         log = daemon.log()[before:]
     yield from _throughput([*asked, *probed], best, seconds)
+    how = "of all cores; what is left is the workers'"
+    cores_s = seconds * len(os.sched_getaffinity(0))
+    yield Figure("  taken by the daemon's own process", 100 * daemons_s / cores_s, "%", None, how)
+    yield Figure("  taken by the clients", 100 * clients_s / cores_s, "%", None, how)
     yield from _refusals(asked, probed, log)
     yield from _accepted([*asked, *probed])
     how = f"{NORMAL_TIMES} times the {alone_s:.2f} s that it takes alone, at the most"
@@ -115,6 +122,18 @@ def _told(flood: "subprocess.Popen[bytes]") -> list[Asked]:
     if flood.returncode:
         raise RuntimeError(f"the flood ended with status {flood.returncode}")
     return [Asked(*each) for each in json.loads(told)]
+
+
+def _cpu_s(daemon: Daemon) -> float:
+    """Of its own process alone, which takes requests and refuses them."""
+    times = psutil.Process(daemon.process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def _children_s() -> float:
+    """Of the floods that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _rate(asked: Sequence[Asked], seconds: float) -> float:
