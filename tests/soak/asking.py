@@ -107,6 +107,11 @@ class Asker:
             self._excuse(f"{method} {path}", answer, began)
         return answer
 
+    async def is_ready(self) -> bool:
+        """Whether the daemon says that it is."""
+        async with self._reply("GET", "/health/ready", None, None, None) as reply:
+            return reply.status == 200
+
     @contextlib.asynccontextmanager
     async def stream(self, path: str, body: Body) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer that is read as it comes. Raises what `ask` raises."""
@@ -128,8 +133,8 @@ class Asker:
             retry_after = answer.headers.get("Retry-After", "")
             if not re.fullmatch("[1-9][0-9]*", retry_after):
                 raise Wrong(f"{what}: {answer.status} with Retry-After {retry_after!r}")
-            if b"not ready" in answer.body and not self._killings.recent(began):
-                raise Wrong(f"{what}: {answer.text[:300]}, though no worker was killed")
+            if b"not ready" in answer.body and not self._killings.missed(began, time.monotonic()):
+                raise Wrong(f"{what}: {answer.text[:300]}, though no worker was missed")
             raise Refused(int(retry_after))
         self.excuse_failure(what, f"{answer.status} {answer.body[:300]!r}", began)
 

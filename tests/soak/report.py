@@ -56,6 +56,10 @@ def _memory(report: Report) -> Table:
 
 
 def _kills(report: Report) -> str:
-    kinds = report.killings.kinds
-    killed = ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items())) or "none"
-    return f"{kinds.total()} workers killed in {report.seconds / 60:.1f} min: {killed}"
+    killings = report.killings
+    killed = ", ".join(f"{count} x {kind}" for kind, count in sorted(killings.kinds().items())) or "none"
+    missed = max((killing.missed_s for killing in killings.all), default=0.0)
+    return (
+        f"{len(killings.all)} workers killed in {report.seconds / 60:.1f} min: {killed}; "
+        f"ready again after {missed:.1f} s at the most"
+    )

@@ -74,17 +74,25 @@ async def soak(directory: Path, *, seconds: float, seed: int, kill_every_s: floa
             began = time.monotonic()
             async with _beside(
                 watch.look_on(),
-                kill_workers(process, killings, every_s=kill_every_s, chance=random.Random(chance.random())),
+                kill_workers(
+                    process,
+                    killings,
+                    world.asker.is_ready,
+                    every_s=kill_every_s,
+                    chance=random.Random(chance.random()),
+                ),
             ):
                 await _guests(world, ledger, chance, began + seconds)
             after = await _rested(process, spool, before)
             restarts = sum(daemon.restarts(kind) for kind in KINDS)
-        wrong = [*ledger.wrong(), *watch.wrong(growth), *after.more_than(before)]
-        if restarts != killings.kinds.total():
-            wrong.append(f"{killings.kinds.total()} workers were killed, and {restarts} started again")
+        wrong = [*ledger.wrong(), *killings.wrong(), *watch.wrong(growth), *after.more_than(before)]
+        if restarts != len(killings.all):
+            wrong.append(f"{len(killings.all)} workers were killed, and {restarts} started again")
         wrong += _stopped(daemon, process)
     wrong += [f"{name} is left in the state" for name in sorted(_lasting(files(state)) - _lasting(kept))]
-    wrong += [f"{name} is left in the spool after the end" for name in sorted(files(spool))]
+    wrong += [
+        f"{name} is left in the spool after the end" for name in sorted(path.name for path in spool.iterdir())
+    ]
     wrong += [f"{name} is left where temporary files are" for name in sorted(files(temporary))]
     wrong += [f"the log has {sign!r}" for sign in _FAILINGS if sign in daemon.log()]
     return Report(wrong, ledger, watch, killings, time.monotonic() - began)

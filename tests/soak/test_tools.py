@@ -53,12 +53,15 @@ async def test_a_refusal_has_to_say_when_to_come_back() -> None:
             await asked(busy("full", **headers), Killings())
 
 
-async def test_it_is_not_ready_only_after_a_worker_was_killed() -> None:
+async def test_it_is_not_ready_only_while_a_worker_that_was_killed_is_missed() -> None:
     killings = Killings()
-    with pytest.raises(Wrong, match="no worker was killed"):
+    with pytest.raises(Wrong, match="no worker was missed"):
         await asked(busy("not ready: ...", **{"Retry-After": "5"}), killings)
-    killings.note("decode")
+    killing = killings.note("decode")
     with pytest.raises(Refused):
+        await asked(busy("not ready: ...", **{"Retry-After": "5"}), killings)
+    killing.back = killing.killed - 10
+    with pytest.raises(Wrong, match="no worker was missed"):
         await asked(busy("not ready: ...", **{"Retry-After": "5"}), killings)
 
 
@@ -66,14 +69,22 @@ async def test_an_engine_may_fail_only_where_two_workers_were_killed_meanwhile()
     killings = Killings()
     began = time.monotonic()
     async with Asker("http://nowhere", killings) as asker:
-        for _ in range(2):
+        for expected in (Wrong, WorkersDied):
             killings.note("transcribe")
-            with pytest.raises(Wrong if killings.kinds.total() < 2 else WorkersDied):
+            with pytest.raises(expected):
                 asker.excuse_failure("a request", f"killed, {DIED}", began)
         with pytest.raises(Wrong):
             asker.excuse_failure("a request", "something else", began)
         with pytest.raises(Wrong):
             asker.excuse_failure("a request", f"killed, {DIED}", time.monotonic())
+
+
+def test_a_worker_that_does_not_come_back_is_complained_of() -> None:
+    killings = Killings()
+    killing = killings.note("diarize")
+    assert killings.wrong() == ["diarize was not back 120 s after it was killed"]
+    killing.back = killing.killed + 8
+    assert killings.wrong() == []
 
 
 async def test_a_connection_that_breaks_is_no_answer() -> None:
