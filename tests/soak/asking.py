@@ -1,6 +1,7 @@
 """One request, and what it may be answered with."""
 
 import contextlib
+import io
 import json
 import re
 import time
@@ -152,7 +153,7 @@ class Asker:
             all_headers |= {"Content-Type": body.content_type, "Content-Length": str(len(body.data))}
         try:
             async with self._session.request(
-                method, path, data=sent or (body and body.data), headers=all_headers
+                method, path, data=sent or (body and io.BytesIO(body.data)), headers=all_headers
             ) as reply:
                 yield reply
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
