@@ -15,7 +15,7 @@ import psutil
 KINDS: Final = ("transcribe", "decode", "diarize")
 BACK_WITHIN_S: Final = 120.0
 """On a machine that has much else to do."""
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.5
 _SLACK_S: Final = 1.0
 """Between its return and the moment at which that was seen."""
 
