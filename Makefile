@@ -18,7 +18,7 @@ run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)
 run models: export WHISPERD_PATHS__SPOOL = $(CURDIR)/$(STATE)/spool
 run models: export WHISPERD_PATHS__RUN = $(CURDIR)/$(STATE)/run
 
-.PHONY: help demo run test check lint format deb bench torture fuzz models lock setup system clean
+.PHONY: help demo run test check lint format deb bench torture soak fuzz models lock setup system clean
 
 help: ## Say what can be done
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: models ## Measure, and print the tables of tests/benchmarks/README.md
 
 torture: models ## Kill a daemon that works KILLS times, for MINUTES at the most, from SEED on
 	PYTHONPATH=tests $(BIN)/python -m torture --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
+
+soak: models ## Let a daemon work for MINUTES (120) while its workers die, from SEED on
+	PYTHONPATH=tests $(BIN)/python -m soak --minutes $(if $(filter inf,$(MINUTES)),120,$(MINUTES)) --seed $(SEED)
 
 fuzz: setup ## Decode mutated recordings for MINUTES (60), from SEED on; build/fuzz keeps what failed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(if $(filter inf,$(MINUTES)),60,$(MINUTES)) --seed $(SEED)

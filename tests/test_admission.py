@@ -102,6 +102,40 @@ async def test_what_comes_after_long_recordings_alone_is_refused_before_it_is_de
     await ended(*tasks)
 
 
+async def test_what_is_not_decoded_yet_counts_as_long_as_what_came_before(admission: Admission) -> None:
+    for _ in range(32):
+        await let_in(admission, 100)
+    async with contextlib.AsyncExitStack() as stack:
+        admits = [
+            await stack.enter_async_context(admission.admitted(ROLES, deadline_s=45, client="ann"))
+            for _ in range(4)
+        ]
+        with pytest.raises(QueueFull, match="400 seconds of audio are to be done before"):
+            await let_in(admission, 100, deadline_s=45, client="ann")
+        admits[0](100)
+        await let_in(admission, 100, deadline_s=45, client="ann")
+    await let_in(admission, 100, deadline_s=11, client="ann")
+
+
+async def test_of_what_others_sent_as_much_as_their_share_counts_before_it_is_decoded(
+    admission: Admission,
+) -> None:
+    for _ in range(32):
+        await let_in(admission, 100)
+    async with contextlib.AsyncExitStack() as stack:
+        for client in ["ann"] * 4 + ["bob"]:
+            await stack.enter_async_context(admission.admitted(ROLES, deadline_s=100, client=client))
+        with pytest.raises(QueueFull, match="500 seconds of audio are to be done before"):
+            await let_in(admission, 100, deadline_s=59, client="eve", priority="low")
+        late = admission.admitted(ROLES, deadline_s=61, client="eve", priority="low")
+        await stack.enter_async_context(late)
+        await let_in(admission, 100, deadline_s=31, client="cid")
+        with pytest.raises(QueueFull, match="200 seconds of audio are to be done before"):
+            await let_in(admission, 100, deadline_s=29, client="cid")
+        with pytest.raises(QueueFull, match="300 seconds of audio are to be done before"):
+            await let_in(admission, 100, deadline_s=29, client="bob")
+
+
 async def test_a_patient_request_is_let_in_whatever_there_is_to_do(admission: Admission, live: Live) -> None:
     live.current = changed(live.current, "limits", waiting=1)
     tasks = await busy(admission, 100_000)

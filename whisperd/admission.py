@@ -2,13 +2,15 @@
 
 How many there are is known at once; how long their recordings are, only when they are decoded, which is
 cheap: then the seconds of audio still to do, by the speed that was measured, tell when each would be
-answered.
+answered. Until then they count as long as those that came last, so that a refusal does not wait for its turn
+to be decoded.
 """
 
 import asyncio
 import contextlib
 import datetime
 import math
+import statistics
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection
@@ -19,7 +21,7 @@ from whisperd.errors import DeadlineExceeded, Draining, NotReady, QueueFull, Rat
 from whisperd.fairness import may_have
 from whisperd.scheduler import Role, Scheduler
 from whisperd.status import Tally
-from whisperd.transcript.model import Priority
+from whisperd.transcript.model import PRIORITIES, Priority
 
 _RECENT: Final = 32
 """Recordings whose lengths tell what is to be expected of the next one."""
@@ -47,6 +49,8 @@ class Admission:
         """Requests of each client."""
         self._lengths: deque[float] = deque(maxlen=_RECENT)
         """Seconds of the recordings that came last."""
+        self._undecoded: Counter[tuple[Role, Priority, str]] = Counter()
+        """Requests whose recordings' lengths are not known yet, by who works on them and who asks."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -68,6 +72,11 @@ class Admission:
     def _shortest_s(self) -> float:
         """What is to be expected of a recording that nothing is known of; 0 while not many have come."""
         return min(self._lengths) if len(self._lengths) == _RECENT else 0.0
+
+    @property
+    def _usual_s(self) -> float:
+        """What is to be expected of each of several; 0 while not many have come."""
+        return statistics.fmean(self._lengths) if len(self._lengths) == _RECENT else 0.0
 
     def abort(self) -> None:
         """End every request now; their callers are told that the server was stopped."""
@@ -99,22 +108,27 @@ class Admission:
             raise Draining("the server is shutting down")
         allowed_s = self._live.current.limits.wait if deadline_s is None else deadline_s
         came = self._clock()
-
-        def check(seconds: float) -> None:
-            left_s = allowed_s - (self._clock() - came)
-            self._check_time(seconds, roles, left_s, priority=priority, client=client)
+        undecoded = Counter((role, priority, client) for role in roles)
 
         def admit(seconds: float) -> None:
             self._lengths.append(seconds)
+            self._undecoded -= undecoded
+            undecoded.clear()
             if not patient:
-                check(seconds)
+                left_s = allowed_s - (self._clock() - came)
+                self._check_time(seconds, roles, left_s, priority=priority, client=client)
 
         if not patient:
             self._check_room(client)
-            check(self._shortest_s)
+            for role in roles:
+                ahead_s = self._usual_s * self._undecoded_before(role, priority, client)
+                self._check_time(
+                    self._shortest_s, [role], allowed_s, priority=priority, client=client, ahead_s=ahead_s
+                )
         deadline = asyncio.timeout(allowed_s)
         self._deadlines.add(deadline)
         self._clients[client] += 1
+        self._undecoded += undecoded
         self._idle.clear()
         self.tally.queued += 1
         try:
@@ -128,6 +142,7 @@ class Admission:
             raise DeadlineExceeded(f"no answer within {allowed_s:g} seconds") from error
         finally:
             self._deadlines.discard(deadline)
+            self._undecoded -= undecoded
             self._clients[client] -= 1
             if not self._clients[client]:
                 del self._clients[client]
@@ -151,18 +166,38 @@ class Admission:
             message = f"{own} of your requests are not answered yet, and what room is left is for others"
             raise RateLimited(message, retry_after_s=retry_after_s)
 
+    def _undecoded_before(self, role: Role, priority: Priority, client: str) -> int:
+        """How many of those would have their turns before a request that came now: of each other client no
+        more than one beyond this client's own.
+        """
+        more_urgent = PRIORITIES[: PRIORITIES.index(priority)]
+        own = self._undecoded[role, priority, client]
+        return sum(
+            count if other in more_urgent else min(count, own + (who != client))
+            for (of, other, who), count in self._undecoded.items()
+            if of == role and (other == priority or other in more_urgent)
+        )
+
     def _check_time(
-        self, seconds: float, roles: Collection[Role], left_s: float, *, priority: Priority, client: str
+        self,
+        seconds: float,
+        roles: Collection[Role],
+        left_s: float,
+        *,
+        priority: Priority,
+        client: str,
+        ahead_s: float = 0.0,
     ) -> None:
-        """Raise QueueFull where a recording of so many seconds would be answered too late.
+        """Raise QueueFull where a recording of so many seconds would be answered too late; `ahead_s` is what
+        the workers do not know of yet.
 
         One that finds nothing to do before it is let in, however long it is: what it takes can't be told
         better than by doing it.
         """
         for role in roles:
             pool = self._scheduler.pool(role)
-            answer_s = pool.answer_s(seconds, priority=priority, client=client)
-            if answer_s > left_s and (work_s := pool.work_s):
+            answer_s = pool.answer_s(seconds, priority=priority, client=client) + ahead_s / pool.speed
+            if answer_s > left_s and (work_s := pool.work_s + ahead_s):
                 raise QueueFull(
                     f"{work_s:.0f} seconds of audio are to be done before, {pool.speed:.1f} in a second: no "
                     f"answer would be there within {left_s:.0f} seconds",

@@ -5,7 +5,7 @@ import datetime
 import tempfile
 from pathlib import Path
 
-from . import contexts, diarization, health, jobs, latency, memory, peak, speed, start, throughput
+from . import contexts, diarization, health, jobs, latency, memory, overload, peak, speed, start, throughput
 from .report import load, machine, show
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "diarization": diarization.measure,
     "jobs": jobs.measure,
     "peak": peak.measure,
+    "overload": overload.measure,
 }
 
 

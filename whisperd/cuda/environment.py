@@ -41,6 +41,8 @@ def worker_environment(
         "HF_HUB_OFFLINE": "1",
         # pyannote.audio reports lengths of recordings and numbers of speakers to its makers by default.
         "PYANNOTE_METRICS_ENABLED": "0",
+        # ONNX Runtime, which detects speech, collects events in a home directory, to be sent to its makers.
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     if device == "cuda":
         chosen = [*cuda.library_dirs, *library_dirs(wheels())]
