@@ -41,6 +41,11 @@ class End(NamedTuple):
     cpu_s: float
     peak_bytes: int
 
+    @property
+    def killed(self) -> bool:
+        """Whether that came from outside: by the system, short of memory, or by a person."""
+        return os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGKILL
+
 
 def run(
     work: Work,
@@ -54,8 +59,32 @@ def run(
     """Do a job in a process of its own; `ended` is told how that ended.
 
     Raises what the job raises, Cancelled as soon as `cancelled` is true, and MediaError for a file that
-    exceeds its allowance or ends its process: nobody is to try it again.
+    exceeds its allowance or ends its process: nobody is to try it again. A process that somebody else has
+    killed, of which no file is capable, is followed by another, once.
     """
+    outcome, end = _once(work, job, allowance, progress, cancelled, ended)
+    if outcome is None and end.killed:
+        logger.warning("a decoder was killed by %s; its file is tried once more", signal.SIGKILL.name)
+        outcome, end = _once(work, job, allowance, progress, cancelled, ended)
+    if outcome is None:
+        raise _verdict(end)
+    if isinstance(outcome, protocol.Failed):
+        raise outcome.error()
+    return outcome.result
+
+
+# ---- the worker's side ---------------------------------------------------------------------------
+
+
+def _once(
+    work: Work,
+    job: Any,
+    allowance: Allowance,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    ended: Callable[[End], None],
+) -> tuple[protocol.Done | protocol.Failed | None, End]:
+    """What a process says, or None where it ends without a word; and how it ended."""
     reading, writing = os.pipe()
     sys.stderr.flush()
     child = os.fork()
@@ -71,14 +100,7 @@ def run(
         _, status, usage = os.wait4(child, 0)
         end = End(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
         ended(end)
-    if outcome is None:
-        raise _verdict(end)
-    if isinstance(outcome, protocol.Failed):
-        raise outcome.error()
-    return outcome.result
-
-
-# ---- the worker's side ---------------------------------------------------------------------------
+    return outcome, end
 
 
 def _outcome(
