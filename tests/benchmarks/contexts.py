@@ -25,8 +25,9 @@ from whisperd.engine import features
 from whisperd.engine.attempts import Attempts, Decoded
 from whisperd.engine.chunks import Audio
 from whisperd.engine.transcribe import Transcriber
-from whisperd.protocol import SAMPLE_RATE_HZ, TranscribeJob, TranscribeSetup
+from whisperd.protocol import SAMPLE_RATE_HZ, TranscribeSetup
 
+from .gpu_engines import job
 from .report import Figure
 
 MODELS: Final = ("tiny.en", "base")
@@ -167,18 +168,7 @@ def _run(engine: Transcriber, directory: Path, recordings: Sequence[Clip], setti
 def _transcribed(engine: Transcriber, directory: Path, clip: Clip) -> str:
     path = directory / "clip.f32"
     clip.audio.tofile(path)
-    job = TranscribeJob(
-        audio=str(path),
-        samples=len(clip.audio),
-        task="transcribe",
-        language="en",
-        words=True,
-        prompt=None,
-        hotwords=None,
-        temperature=None,
-        beam_size=None,
-    )
-    done = engine.run(job, _unheard, lambda: False)
+    done = engine.run(job(path), _unheard, lambda: False)
     return _normal("".join(segment.text for segment in done.segments))
 
 

@@ -136,7 +136,7 @@ def _ours(task: Task, batches: int, batch_size: int) -> Outcome:
     )
 
     def run(path: Path) -> None:
-        done = engine.run(_job(path), lambda *_: None, lambda: False)
+        done = engine.run(job(path), lambda *_: None, lambda: False)
         if not done.segments or any(segment.temperature for segment in done.segments):
             raise RuntimeError("the model did not recite, so the figures would be of something else")
 
@@ -213,7 +213,8 @@ def _seconds(path: Path) -> float:
     return _samples(path) / SAMPLE_RATE_HZ
 
 
-def _job(path: Path) -> TranscribeJob:
+def job(path: Path) -> TranscribeJob:
+    """The words of a file of samples, in English, with all else as it is by default."""
     return TranscribeJob(
         audio=str(path),
         samples=_samples(path),

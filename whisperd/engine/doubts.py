@@ -1,7 +1,6 @@
 """What speaks against a text: evidence that a decoder has made it up."""
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -9,6 +8,7 @@ from faster_whisper.transcribe import get_compression_ratio
 
 from whisperd.engine.attempts import DOUBTED, NO_SPEECH, REPEATED
 from whisperd.engine.coverage import Span
+from whisperd.engine.repeats import plain_words
 from whisperd.transcript.model import Doubt, Segment
 
 _SAME_WORDS: Final = 4
@@ -42,7 +42,7 @@ def _doubts(segment: Segment, speech: Iterable[Span] | None) -> Iterator[Doubt]:
 
 def loops(text: str) -> bool:
     """Whether the same few words come over and over."""
-    words = re.findall(r"\w+", text.casefold())
+    words = plain_words(text)
     return any(_runs(words, size) for size in range(1, _LONGEST_RUN + 1))
 
 

@@ -11,7 +11,7 @@ _FEWEST_LEAKED_WORDS: Final = 3
 
 def leaked(hint: str, text: str) -> bool:
     """Whether the decoder printed what it was only to bear in mind."""
-    said, hinted = _words(text), _words(hint)
+    said, hinted = plain_words(text), plain_words(hint)
     length = min(len(hinted), _LEAKED_WORDS)
     if length < _FEWEST_LEAKED_WORDS:
         return False
@@ -20,10 +20,11 @@ def leaked(hint: str, text: str) -> bool:
 
 def contains(text: str, part: str) -> bool:
     """Whether all words of `part` stand in `text`, one after the other."""
-    return _in(_words(text), _words(part))
+    return _in(plain_words(text), plain_words(part))
 
 
-def _words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
+    """Without case and punctuation."""
     return re.findall(r"\w+", text.casefold())
 
 
