@@ -14,11 +14,11 @@ from whisperd.config.live import Live
 from whisperd.errors import NotEnoughMemory
 from whisperd.journal import fields
 from whisperd.lane import Lane
+from whisperd.life import Progress
 from whisperd.pool import Pool
 from whisperd.protocol import AnyJob, AnyResult, DecodeSetup, Kind
 from whisperd.tasks import scoped
 from whisperd.transcript.model import Notice, Priority
-from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +97,11 @@ class Scheduler:
             yield from pool.lanes
 
     def unready(self) -> str | None:
-        """Why a job could not run now; None when of those that are always there one of each kind is up, or at
-        rest.
+        """Why a job could not run now; None when of those that are always there one of each kind is up, at
+        rest, or just being started anew.
         """
         for pool in self._pools.values():
-            if not any(lane.resting or lane.up for lane in pool.lanes):
+            if not any(lane.resting or lane.up or lane.worker.renewing for lane in pool.lanes):
                 worker = pool.lanes[0].worker
                 reason = f": {worker.message}" if worker.message else ""
                 return f"the {worker.name} is {worker.state}{reason}"
