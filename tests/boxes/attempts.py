@@ -80,6 +80,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "load a program into the kernel": lambda: _call(_libc.syscall(_SYS_BPF, 0, 0, 0)),
     "read the kernel's keys": lambda: _call(_libc.syscall(_SYS_KEYCTL, 0, -3, 0, 0, 0)),
     "count the processor's events": lambda: _call(_libc.syscall(_SYS_PERF_EVENT_OPEN, 0, 0, -1, -1, 0)),
+    "read its parent's memory": lambda: _call(_libc.process_vm_readv(os.getppid(), None, 0, None, 0, 0)),
     "mount": lambda: _call(_libc.mount(b"none", str(SPOOL).encode(), b"tmpfs", 0, b"")),
     "change its root": lambda: os.chroot(SPOOL),
     "become root": lambda: os.setuid(0),
@@ -88,6 +89,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     ),
     "be another kind of machine": lambda: _call(_libc.personality(0x0008)),
     "mark a file to run as its owner": _set_user_bit,
+    "open a connection": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
+    "speak to a neighbour": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close(),
     "run a program of the system": lambda: subprocess.run(["/bin/true"], check=True),
     "run a program from its spool": lambda: _run_from(SPOOL),
     "run a program from its state": lambda: _run_from(STATE),
@@ -107,9 +110,22 @@ def _try_all(who: str) -> None:
     (STATE / f"attempts-{who}.json").write_text(json.dumps(outcomes))
 
 
+def _infiltrate_child() -> None:
+    """Try it when the process of a recording has given up what it does not need."""
+    from whisperd.engine import seclusion
+
+    honest = seclusion.begin
+
+    def begin() -> None:
+        honest()
+        _try_all("recording")
+
+    seclusion.begin = begin
+
+
 if "whisperd.engine" in sys.orig_argv:
     kind = sys.orig_argv[sys.orig_argv.index("whisperd.engine") + 1]
     _try_all(kind)
-    os.register_at_fork(after_in_child=lambda: _try_all(f"{kind}-child"))
+    os.register_at_fork(after_in_child=_infiltrate_child)
 elif "serve" in sys.orig_argv:
     _try_all("daemon")
