@@ -38,7 +38,7 @@ def test_a_worker_that_hangs_is_killed_and_its_request_answered(tmp_path: Path) 
     with Victim(tmp_path, {"WHISPERD_WORKERS__STALL_TIMEOUT": "15s"}) as daemon:
         daemon.order("hang once")
         assert answered(ask(daemon))
-        assert "made no progress for it again" in daemon.log()
+        assert "made no progress for" in daemon.log()
         assert daemon.restarts("transcribe") == 1
 
 

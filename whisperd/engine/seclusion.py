@@ -71,7 +71,7 @@ def _instructions() -> "ctypes.Array[_Instruction]":
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]
-    return (_Instruction * len(checks))(*checks)
+    return (_Instruction * len(checks))(*(_Instruction(*check) for check in checks))
 
 
 def _control(what: int, *values: int) -> None:
