@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Final, Literal, NamedTuple
 
 from whisperd.config.live import Live
-from whisperd.errors import NotEnoughMemory
+from whisperd.errors import NotEnoughMemory, StartError
 from whisperd.journal import fields
 from whisperd.lane import Lane
 from whisperd.life import Progress
@@ -79,7 +79,12 @@ class Scheduler:
         if role.model is None and role.device is None:
             return self._pools[role.kind]
         if role not in self._hired:
-            self._hired[role] = self._hire(role)
+            try:
+                self._hired[role] = self._hire(role)
+            except StartError as error:
+                told = fields(worker=role.kind, model=role.model, code=error.code)
+                logger.error("%s", error.message, extra=told)  # noqa: TRY400 - it says all there is
+                raise
         return self._hired[role]
 
     def pools(self) -> Iterator[Pool]:
