@@ -3,9 +3,9 @@
 What a job does is written in its own fields: the name of a file to decode, the prompt of a transcription.
 `ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `crash-after-segment` (as
 before, having told of a segment), `hang` (no progress until killed), `freeze` (the whole process stops),
-`wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `doubted` (says
-more than was said), `leak` (keeps 32 MiB), `lost-card` (finds no card any more), `lost-card-once`, `oom`,
-`bad-audio`, `bad-language`, `bug`.
+`hang-up` (as before, having said that this is the end), `wait` (until cancelled), `when-told` (waits for a
+file), `count` (writes a line to a file), `doubted` (says more than was said), `leak` (keeps 32 MiB),
+`lost-card` (finds no card any more), `lost-card-once`, `oom`, `bad-audio`, `bad-language`, `bug`.
 `fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
 """
 
@@ -99,6 +99,9 @@ def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], 
         case "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
             time.sleep(60)  # a stop reaches a thread on the other core a moment later
+        case "hang-up":
+            socket.socket(fileno=os.dup(int(sys.argv[2]))).shutdown(socket.SHUT_WR)
+            behave("freeze", witness, progress, cancelled)
         case "hang":
             while not cancelled():
                 time.sleep(0.01)

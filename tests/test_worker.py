@@ -165,6 +165,18 @@ async def test_no_process_is_left_behind(live: Live) -> None:
     assert not process.is_running()
 
 
+async def test_no_process_is_left_where_it_is_stopped_while_it_is_being_ended(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        process = psutil.Process(worker.pid)
+        call = worker.call(job("hang-up"))
+        await until(lambda: worker.pid is None)
+        assert process.is_running()
+    assert not process.is_running()
+    with pytest.raises(WorkerDied):
+        await call.result
+
+
 async def test_a_missing_program_is_a_start_error(live: Live) -> None:
     worker = Worker(
         "decode", fake_setup("decode"), live=live, environment={}, command=["/nonexistent/python"]

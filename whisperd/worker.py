@@ -169,7 +169,12 @@ class Worker:
             self._process = None
             late.cancel()
             ping.cancel()
-            await asyncio.shield(self._bury(life))
+            burial = asyncio.create_task(self._bury(life))
+            try:
+                await asyncio.shield(burial)
+            except asyncio.CancelledError:
+                await burial
+                raise
         return life.loaded_bytes is not None
 
     async def _exec(self) -> Life:
