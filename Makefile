@@ -11,7 +11,7 @@ MINUTES ?= inf
 SEED ?= 1
 MODELS := tiny.en base diarization
 # What the package build and the tests under a real systemd take from Debian.
-SYSTEM_PACKAGES := caddy curl dbus debhelper dpkg-dev elixir iproute2 lintian man-db mmdebstrap openssl procps python3-pip python3-venv systemd util-linux zstd
+SYSTEM_PACKAGES := caddy curl dbus debhelper dpkg-dev elixir faketime iproute2 lintian man-db mmdebstrap openssl procps python3-pip python3-venv systemd util-linux zstd
 
 # The commands of this directory keep to it.
 run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)

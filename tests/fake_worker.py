@@ -3,8 +3,9 @@
 What a job does is written in its own fields: the name of a file to decode, the prompt of a transcription.
 `ok`, `crash` (dies at once), `crash-once` (the first time that this file is seen), `crash-after-segment` (as
 before, having told of a segment), `hang` (no progress until killed), `freeze` (the whole process stops),
-`wait` (until cancelled), `when-told` (waits for a file), `count` (writes a line to a file), `doubted` (says
-more than was said), `oom`, `bad-audio`, `bad-language`, `bug`.
+`hang-up` (as before, having said that this is the end), `wait` (until cancelled), `when-told` (waits for a
+file), `count` (writes a line to a file), `doubted` (says more than was said), `leak` (keeps 32 MiB),
+`lost-card` (finds no card any more), `lost-card-once`, `oom`, `bad-audio`, `bad-language`, `bug`.
 `fail-to-load` as the model's name fails to load, `die-at-load` dies while loading.
 """
 
@@ -46,6 +47,8 @@ SEGMENT = Segment(
     words=[Word(" Hello", 0.5, 1.0, 0.9), Word(" there.", 6.0, 6.5, 0.9)],
 )
 DOUBTED = Segment(id=1, start=7.0, end=9.0, text=" La la la.", doubts=["repeated", "no_voice"])
+
+LEAKED: list[bytes] = []
 
 
 class FakeEngine:
@@ -96,6 +99,9 @@ def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], 
         case "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
             time.sleep(60)  # a stop reaches a thread on the other core a moment later
+        case "hang-up":
+            socket.socket(fileno=os.dup(int(sys.argv[2]))).shutdown(socket.SHUT_WR)
+            behave("freeze", witness, progress, cancelled)
         case "hang":
             while not cancelled():
                 time.sleep(0.01)
@@ -115,6 +121,15 @@ def behave(how: str, witness: Path, progress: Progress, cancelled: Callable[[], 
                 progress(1.0)
                 time.sleep(0.01)
             raise Cancelled
+        case "leak":
+            LEAKED.append(b"x" * 2**25)
+        case "lost-card-once":
+            mark = witness.with_suffix(".lost")
+            if not mark.exists():
+                mark.touch()
+                behave("lost-card", witness, progress, cancelled)
+        case "lost-card":
+            raise RuntimeError("CUDA failed with error unspecified launch failure in /usr/lib/libcuda.so")
         case "oom":
             raise OutOfMemory("not enough memory for this recording")
         case "bad-audio":

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from whisperd.config.live import Live
 from whisperd.errors import WorkerDied
+from whisperd.life import Call, Progress
 from whisperd.protocol import AnyJob, DecodeSetup, Event, Transcribed, TranscribeJob
-from whisperd.worker import Call, Progress, Worker
+from whisperd.worker import Worker
 
 
 class StubWorker(Worker):

@@ -1,7 +1,10 @@
 """What a recording's bytes may do to the process that opens them, and to nobody else."""
 
+import ctypes
 import os
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +76,32 @@ def test_a_bug_tells_the_caller_nothing_of_its_inside() -> None:
     with pytest.raises(EngineError) as raised:
         run(work)
     assert "secret" not in raised.value.message
+
+
+def _trace() -> None:
+    if ctypes.CDLL(None, use_errno=True).ptrace(16, os.getppid(), 0, 0):
+        raise OSError(ctypes.get_errno(), "")
+
+
+ATTEMPTS: dict[str, Callable[[], object]] = {
+    "reach the network": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
+    "reach a neighbour": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close(),
+    "run a program": lambda: subprocess.run(["/bin/true"], check=True),
+    "become a program": lambda: os.execv("/bin/true", ["true"]),
+    "trace the worker": _trace,
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_a_process_that_was_taken_over_reaches_nothing_beyond_its_files(attempt: str) -> None:
+    def work(_: Progress) -> Decoded:
+        try:
+            ATTEMPTS[attempt]()
+        except PermissionError:
+            return decoded("refused")
+        return decoded("done")
+
+    assert run(work).container == "refused"
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])

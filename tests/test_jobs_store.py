@@ -43,6 +43,10 @@ TRANSCRIPT = Transcript(
 )
 
 
+DAY_S = 86_400
+YEAR_S = 365 * DAY_S
+
+
 def after(seconds: float) -> datetime.datetime:
     return START + datetime.timedelta(seconds=seconds)
 
@@ -277,6 +281,15 @@ async def test_a_failed_attempt_is_followed_by_another_when_it_is_due(store: Sto
     assert await store.next_due() is None
 
 
+async def test_a_job_that_a_wrong_clock_put_off_for_years_is_due(store: Store) -> None:
+    job = await running(store)
+    await store.retry(job.id, 1, failure(), due_at=after(10 * YEAR_S))
+    assert await store.claim(at=after(10 * YEAR_S - DAY_S)) is None
+    again = await store.claim(at=after(2))
+    assert again
+    assert again.id == job.id
+
+
 async def test_an_interrupted_attempt_does_not_count(store: Store) -> None:
     job = await running(store)
     released = await store.release(job.id, 1, due_at=after(4))
@@ -447,6 +460,14 @@ async def test_attempts_are_noted_until_one_is_taken(store: Store) -> None:
     assert noted.attempts == [unheard, refused, taken]
     assert await store.owed(at=after(999), limit=9) == []
     assert await store.next_delivery_due(after=START) is None
+
+
+async def test_a_delivery_that_a_wrong_clock_put_off_for_years_is_due(store: Store) -> None:
+    delivery = await owed_one(store)
+    await store.tried(delivery, Attempt(at=after(YEAR_S), status=500), due_at=after(YEAR_S + 10))
+    assert await store.owed(at=after(9), latest=after(YEAR_S + 10), limit=9) == []
+    [found] = await store.owed(at=after(9), latest=after(DAY_S), limit=9)
+    assert found.id == delivery.id
 
 
 async def test_a_delivery_without_another_attempt_is_given_up(store: Store) -> None:

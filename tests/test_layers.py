@@ -23,12 +23,15 @@ LAYERS = (
     ("scheduler",),
     ("pool",),
     ("lane",),
-    ("worker", "media", "models", "listen", "memory", "access", "llm", "tls"),
+    ("worker",),
+    ("life",),
+    ("media", "models", "listen", "memory", "access", "llm", "tls"),
     ("cuda",),
     ("status", "place"),
     ("protocol", "config"),
     ("fairness",),
     ("transcript",),
+    ("codes",),
     ("errors", "journal", "notify", "owner", "speed", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}

@@ -1,5 +1,7 @@
 """How much memory is free, as the kernel tells it."""
 
+import mmap
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,21 @@ def test_the_limit_of_the_service_counts_without_its_cache(tmp_path: Path) -> No
 def test_without_a_limit_there_is_none(tmp_path: Path, files: dict[str, str]) -> None:
     root = machine(tmp_path, {"proc/self/cgroup": "0::/\n", **files})
     assert memory.below_limit(root) > 2**60
+
+
+def test_what_a_process_took_for_itself_is_its_own_and_what_is_in_files_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(2**25))
+    before = memory.own_bytes(os.getpid())
+    taken = b"x" * 2**25
+    with file.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0
+        grown = memory.own_bytes(os.getpid()) - before
+    assert len(taken) * 0.9 < grown < len(taken) * 1.5
+
+
+def test_a_process_that_is_gone_holds_nothing() -> None:
+    assert memory.own_bytes(2**22 + 1) == 0
 
 
 async def test_this_machine_has_some() -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from conftest import fake_worker, until
+from conftest import changed, fake_worker, scheduler_of, until
 from test_worker import job
 
 from whisperd.config.live import Live
-from whisperd.errors import WorkerDied
+from whisperd.config.units import Size
+from whisperd.errors import DeviceLost, WorkerDied
 from whisperd.lane import Lane
 from whisperd.pool import Pool
 from whisperd.protocol import Transcribed
@@ -103,3 +104,44 @@ async def test_a_job_that_kills_two_workers_is_not_given_a_third(live: Live) -> 
         assert isinstance(await pool.run(job()), Transcribed)
         assert worker.restarts == 2
         await until(lambda: pool.running == 0)
+
+
+async def test_a_worker_that_holds_too_much_gets_no_job_before_it_is_started_anew(live: Live) -> None:
+    live.current = changed(live.current, "workers", memory_growth=Size("16MiB"))
+    async with fake_worker(live) as worker:
+        lane = Lane(worker, slots=4)
+        pool = Pool([lane])
+        scheduler = scheduler_of({"transcribe": lane}, live)
+        await worker.ready.wait()
+        first = worker.pid
+        holder = asyncio.create_task(pool.run(job("wait")))
+        await pool.run(job("leak"))
+        await until(lambda: worker.swollen)
+        late = asyncio.create_task(pool.run(job()))
+        await until(lambda: pool.waiting == 1)
+        assert pool.running == 1
+        holder.cancel()
+        await until(lambda: worker.renewing)
+        assert not lane.lost
+        assert scheduler.unready() is None
+        assert isinstance(await late, Transcribed)
+        assert worker.pid != first
+        assert worker.renewals == 1
+
+
+async def test_what_lost_its_card_is_done_once_more_by_the_next_one(live: Live, tmp_path: Path) -> None:
+    async with fake_worker(live) as worker:
+        pool = Pool([Lane(worker, slots=4)])
+        await worker.ready.wait()
+        assert isinstance(await pool.run(job("lost-card-once", tmp_path / "audio.f32")), Transcribed)
+        assert worker.restarts == 1
+
+
+async def test_a_recording_at_which_two_workers_lose_their_card_is_given_up(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        pool = Pool([Lane(worker, slots=4)])
+        await worker.ready.wait()
+        with pytest.raises(DeviceLost, match="as did the one before") as raised:
+            await pool.run(job("lost-card"))
+        assert raised.value.status == 503
+        assert raised.value.retry_after_s

@@ -202,6 +202,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
             model="base",
             device="cuda:0",
             restarts=3,
+            renewals=2,
             rss_bytes=2**30,
             running=1,
             waiting=4,
@@ -213,6 +214,7 @@ async def test_metrics_tell_the_state_of_each_worker(web: Web) -> None:
     assert found["whisperd_worker_state", who | {("state", "restarting")}] == 1
     assert found["whisperd_worker_state", who | {("state", "ready")}] == 0
     assert found["whisperd_worker_restarts_total", who] == 3
+    assert found["whisperd_worker_renewals_total", who] == 2
     assert found["whisperd_worker_resident_bytes", who] == 2**30
     assert found["whisperd_worker_jobs_running", who] == 1
     assert found["whisperd_worker_jobs_waiting", who] == 4

@@ -248,6 +248,23 @@ async def test_it_is_sent_again_with_the_same_id_and_body_and_a_fresh_signature(
     assert (await post.delivery(job_id)).state == "delivered"
 
 
+async def test_it_is_sent_again_soon_after_a_wrong_clock_was_set_right(
+    post: Post, receiver: Receiver
+) -> None:
+    receiver.statuses = [500, 500, 200]
+    post.clock.later = datetime.timedelta(days=3650)
+    job_id = await post.owe(receiver.url)
+    async with post.tended() as courier:
+        await post.attempts(job_id, 1)
+        post.clock.later = 0 * SECONDS
+        courier.poke()
+        await post.attempts(job_id, 2)
+        assert (await post.delivery(job_id)).due_at < post.clock() + datetime.timedelta(days=1)
+        await post.to_the_next(job_id)
+        await post.attempts(job_id, 3)
+    assert (await post.delivery(job_id)).state == "delivered"
+
+
 async def test_one_that_arrives_while_the_store_is_asked_is_not_sent_again(
     post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import fake_setup, fake_worker, until
+from conftest import changed, fake_setup, fake_worker, until
 
 from whisperd.config.live import Live
+from whisperd.config.units import Size
 from whisperd.errors import (
+    DeviceLost,
     EngineError,
     MediaError,
     OutOfMemory,
@@ -163,6 +165,18 @@ async def test_no_process_is_left_behind(live: Live) -> None:
     assert not process.is_running()
 
 
+async def test_no_process_is_left_where_it_is_stopped_while_it_is_being_ended(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        process = psutil.Process(worker.pid)
+        call = worker.call(job("hang-up"))
+        await until(lambda: worker.pid is None)
+        assert process.is_running()
+    assert not process.is_running()
+    with pytest.raises(WorkerDied):
+        await call.result
+
+
 async def test_a_missing_program_is_a_start_error(live: Live) -> None:
     worker = Worker(
         "decode", fake_setup("decode"), live=live, environment={}, command=["/nonexistent/python"]
@@ -177,3 +191,51 @@ async def test_what_was_wrong_with_the_request_comes_with_its_name(live: Live) -
         with pytest.raises(ParameterError, match="no such language") as raised:
             await worker.call(job("bad-language")).result
         assert raised.value.param == "language"
+
+
+async def test_a_worker_that_lost_its_card_is_started_anew_and_says_so(live: Live) -> None:
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        first = worker.pid
+        innocent = worker.call(job("wait"))
+        with pytest.raises(DeviceLost, match="lost its device: CUDA failed with error unspecified") as raised:
+            await worker.call(job("lost-card")).result
+        assert "/usr/lib" not in raised.value.message
+        with pytest.raises(DeviceLost):
+            await innocent.result
+        await worker.ready.wait()
+        assert worker.pid != first
+        assert worker.renewals == 0
+
+
+def with_growth(live: Live, growth: str) -> None:
+    live.current = changed(live.current, "workers", memory_growth=Size(growth))
+
+
+async def test_a_worker_that_leaks_is_started_anew_when_its_jobs_have_ended(live: Live) -> None:
+    with_growth(live, "16MiB")
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        first = worker.pid
+        running = worker.call(job("wait"))
+        await worker.call(job("leak")).result
+        await until(lambda: worker.swollen)
+        assert worker.pid == first
+        worker.cancel(running)
+        await running.finished
+        assert worker.renewing
+        assert not worker.ready.is_set()
+        await worker.ready.wait()
+        assert worker.pid != first
+        assert (worker.renewals, worker.restarts, worker.renewing, worker.swollen) == (1, 1, False, False)
+        await worker.call(job()).result
+
+
+async def test_a_worker_that_holds_what_it_may_stays(live: Live) -> None:
+    with_growth(live, "1GiB")
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        await worker.call(job("leak")).result
+        await until(lambda: worker.rss_bytes > 2**25)
+        assert not worker.swollen
+        assert worker.renewals == 0

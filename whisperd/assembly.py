@@ -9,8 +9,9 @@ from aiohttp import web
 
 from whisperd.access.gate import Gate
 from whisperd.access.usage import Use
+from whisperd.codes import error_by_code
 from whisperd.config.live import Live
-from whisperd.errors import WhisperdError, error_by_code
+from whisperd.errors import WhisperdError
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.desk import Desk
 from whisperd.jobs.model import Job

@@ -37,6 +37,7 @@
     ├── DeadlineExceeded               504 deadline_exceeded
     └── EngineError                    500 engine_error: a worker could not do it
         ├── WorkerDied                 500 worker_died
+        │   └── DeviceLost             503 device_lost
         ├── WorkerHung                 500 worker_hung
         └── OutOfMemory                503 out_of_memory
 
@@ -44,6 +45,7 @@ An error's message says what was wrong and what is allowed, and never holds a pa
 another caller's data: it is sent as it stands.
 """
 
+import re
 from typing import ClassVar
 
 
@@ -325,6 +327,14 @@ class WorkerHung(EngineError):
     code = "worker_hung"
 
 
+class DeviceLost(WorkerDied):
+    """The worker's card failed at everything, and the worker was started again."""
+
+    code = "device_lost"
+    status = 503
+    retry_after_s = 30
+
+
 class OutOfMemory(EngineError):
     """The device's memory did not suffice."""
 
@@ -333,16 +343,6 @@ class OutOfMemory(EngineError):
     retry_after_s = 10
 
 
-def error_by_code(code: str, message: str, param: str | None = None) -> WhisperdError:
-    """The error that a worker told of by its code; an EngineError where the code says nothing."""
-    error = _BY_CODE.get(code, EngineError)(message)
-    if isinstance(error, RequestError):
-        error.param = param
-    return error
-
-
-def _subclasses(root: type[WhisperdError]) -> list[type[WhisperdError]]:
-    return [root, *(error for child in root.__subclasses__() for error in _subclasses(child))]
-
-
-_BY_CODE = {error.code: error for error in _subclasses(WhisperdError)}
+def without_paths(words: object) -> str:
+    """Another program's words, as callers may read them."""
+    return re.sub(r"/[^\s:]*/", "", str(words))

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from whisperd.errors import EngineError, WhisperdError
 from whisperd.fairness import Work
 from whisperd.journal import fields
+from whisperd.life import Call, Progress
 from whisperd.protocol import AnyJob, Event
 from whisperd.speed import Speed
 from whisperd.status import WorkerState
-from whisperd.worker import Call, Progress, Worker
+from whisperd.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,11 @@ class Lane:
         return len(self.holds)
 
     @property
+    def open(self) -> bool:
+        """Whether it takes another job. What holds too much memory ends what it has, to be started anew."""
+        return self.running < self.slots and not (self.holds and self.worker.swollen)
+
+    @property
     def idle(self) -> bool:
         """Whether nobody needs it now."""
         return not self.holds
@@ -90,7 +96,8 @@ class Lane:
     @property
     def lost(self) -> bool:
         """Whether the worker died and is not back."""
-        return not self.resting and not self.up and self.worker.state not in ("starting", "stopped")
+        back_soon = self.worker.renewing or self.worker.state in ("starting", "stopped")
+        return not (self.resting or self.up or back_soon)
 
     # ---- up and down -----------------------------------------------------------------------------
 

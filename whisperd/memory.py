@@ -10,6 +10,7 @@ from whisperd.cuda import nvml
 
 _ROOT: Final = Path("/")
 _ENOUGH: Final = 2**63
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 async def free_bytes(device: str, environ: Mapping[str, str] = os.environ) -> int:
@@ -32,6 +33,14 @@ def available(root: Path = _ROOT) -> int:
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024
     return _ENOUGH
+
+
+def own_bytes(pid: int) -> int:
+    """What a process alone holds, and no file behind it; 0 when it is gone."""
+    for line in _lines(_ROOT / f"proc/{pid}/statm"):
+        _, resident, shared, *_ = map(int, line.split())
+        return (resident - shared) * _PAGE_BYTES
+    return 0
 
 
 def below_limit(root: Path = _ROOT) -> int:

@@ -139,6 +139,9 @@ class _StatusCollector(Collector):
         restarts = CounterMetricFamily(
             "whisperd_worker_restarts", "Times that a worker was started again.", labels=labels
         )
+        renewals = CounterMetricFamily(
+            "whisperd_worker_renewals", "Of these, those because of its memory.", labels=labels
+        )
         memory = GaugeMetricFamily(
             "whisperd_worker_resident_bytes", "A worker's memory at its last ping.", labels=labels
         )
@@ -151,10 +154,11 @@ class _StatusCollector(Collector):
             for name in get_args(WorkerState):
                 state.add_metric([*who, name], float(worker.state == name))
             restarts.add_metric(who, worker.restarts)
+            renewals.add_metric(who, worker.renewals)
             memory.add_metric(who, worker.rss_bytes)
             running.add_metric(who, worker.running)
             waiting.add_metric(who, worker.waiting)
-        yield from (state, restarts, memory, running, waiting)
+        yield from (state, restarts, renewals, memory, running, waiting)
 
 
 class _JobsCollector(Collector):

@@ -18,6 +18,7 @@ from msgspec import structs
 from whisperd.errors import EngineError, MediaError, ParameterError
 from whisperd.journal import fields
 from whisperd.lane import Lane
+from whisperd.life import Progress
 from whisperd.protocol import (
     SAMPLE_RATE_HZ,
     AnyJob,
@@ -35,7 +36,6 @@ from whisperd.scheduler import Role, Scheduler
 from whisperd.tasks import scoped
 from whisperd.transcript.align import align
 from whisperd.transcript.model import Diarization, Notice, Request, Segment, Timings
-from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 

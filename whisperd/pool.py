@@ -16,9 +16,9 @@ from whisperd.errors import EngineError, NotEnoughMemory, WorkerDied, WorkerHung
 from whisperd.fairness import FairQueue, Work, may_begin
 from whisperd.journal import fields
 from whisperd.lane import Lane
+from whisperd.life import Progress
 from whisperd.protocol import SAMPLE_RATE_HZ, AnyJob, AnyResult, DiarizeJob, TranscribeJob
 from whisperd.transcript.model import Priority
-from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Pool:
     def _dispatch(self) -> None:
         """Hand free slots to those whose turn it is."""
         for work in self._queue:
-            if all(lane.running >= lane.slots for lane in self.lanes):
+            if not any(lane.open for lane in self.lanes):
                 return
             turn = self._turns[work]
             if turn.lane.cancelled():
@@ -190,7 +190,7 @@ class Pool:
         if not may_begin(work, begun, sum(lane.slots for lane in able)):
             return None
         roomy = set(able) - cramped or set(self.lanes) - cramped
-        free = [lane for lane in self.lanes if lane in roomy and lane.running < lane.slots]
+        free = [lane for lane in self.lanes if lane in roomy and lane.open]
         return min(free, key=_wait_s, default=None)
 
     def _release(self, lane: Lane, work: Work) -> None:

@@ -4,7 +4,7 @@ Over a stream socket pair, each message is a length (4 bytes, big-endian) and a 
 `type` names the struct. Recordings never travel here: paths do.
 
     daemon -> worker   Start, Job, Cancel, Ping, LogLevel, Stop
-    worker -> daemon   Ready | StartFailed, Pong, Event, Done, Failed
+    worker -> daemon   Ready | StartFailed, Pong, Event, Done, Failed, DeviceFailed
 """
 
 import struct
@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from whisperd.errors import WhisperdError, error_by_code
+from whisperd.codes import error_by_code
+from whisperd.errors import WhisperdError
 from whisperd.transcript.model import Detection, Diarization, Priority, Segment, SpeakerHints, Task
 
 Kind = Literal["decode", "transcribe", "diarize", "translate"]
@@ -293,8 +294,14 @@ class Failed(Struct, frozen=True, tag=True):
         return error_by_code(self.code, self.message, self.param)
 
 
+class DeviceFailed(Struct, frozen=True, tag=True):
+    """The device fails whatever this process asks of it from now on; only another process can use it."""
+
+    message: str
+
+
 ToWorker = Start | Job | Cancel | Ping | LogLevel | Stop
-ToDaemon = Ready | StartFailed | Pong | Event | Done | Failed
+ToDaemon = Ready | StartFailed | Pong | Event | Done | Failed | DeviceFailed
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _to_worker: Final = msgspec.msgpack.Decoder(ToWorker)

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Final, Literal, NamedTuple
 
 from whisperd.config.live import Live
-from whisperd.errors import NotEnoughMemory
+from whisperd.errors import NotEnoughMemory, StartError
 from whisperd.journal import fields
 from whisperd.lane import Lane
+from whisperd.life import Progress
 from whisperd.pool import Pool
 from whisperd.protocol import AnyJob, AnyResult, DecodeSetup, Kind
 from whisperd.tasks import scoped
 from whisperd.transcript.model import Notice, Priority
-from whisperd.worker import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,12 @@ class Scheduler:
         if role.model is None and role.device is None:
             return self._pools[role.kind]
         if role not in self._hired:
-            self._hired[role] = self._hire(role)
+            try:
+                self._hired[role] = self._hire(role)
+            except StartError as error:
+                told = fields(worker=role.kind, model=role.model, code=error.code)
+                logger.error("%s", error.message, extra=told)  # noqa: TRY400 - it says all there is
+                raise
         return self._hired[role]
 
     def pools(self) -> Iterator[Pool]:
@@ -97,11 +102,11 @@ class Scheduler:
             yield from pool.lanes
 
     def unready(self) -> str | None:
-        """Why a job could not run now; None when of those that are always there one of each kind is up, or at
-        rest.
+        """Why a job could not run now; None when of those that are always there one of each kind is up, at
+        rest, or just being started anew.
         """
         for pool in self._pools.values():
-            if not any(lane.resting or lane.up for lane in pool.lanes):
+            if not any(lane.resting or lane.up or lane.worker.renewing for lane in pool.lanes):
                 worker = pool.lanes[0].worker
                 reason = f": {worker.message}" if worker.message else ""
                 return f"the {worker.name} is {worker.state}{reason}"

@@ -260,6 +260,7 @@ class Service:
             pid=worker.pid,
             rss_bytes=worker.rss_bytes,
             restarts=worker.restarts,
+            renewals=worker.renewals,
             running=lane.running,
             waiting=waiting,
         )

@@ -29,6 +29,8 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     pid: int | None = None
     rss_bytes: int = 0
     restarts: int = 0
+    renewals: int = 0
+    """Of these, those because of its memory."""
     running: int = 0
     """Jobs in its hands."""
     waiting: int = 0

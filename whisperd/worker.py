@@ -8,20 +8,19 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from whisperd import protocol
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, StartError, WhisperdError, WorkerDied, WorkerHung
+from whisperd.errors import DeviceLost, EngineError, StartError, WhisperdError, WorkerDied, WorkerHung
 from whisperd.journal import fields
+from whisperd.life import Call, Life, Progress
 from whisperd.place import device_of, name_of
 from whisperd.protocol import AnyJob, AnyResult, Kind, MappedLibrary
 from whisperd.status import WorkerState
@@ -38,37 +37,6 @@ _STABLE_S: Final = 60.0
 _STOP_S: Final = 2.0
 _START_ATTEMPTS: Final = 3
 """Times that a worker may die while it loads before the daemon gives up starting."""
-
-Progress = Callable[[protocol.Event], None]
-
-
-@dataclass(eq=False)
-class Call:
-    """One job in a worker's hands."""
-
-    id: int
-    result: asyncio.Future[AnyResult]
-    """What the caller waits for."""
-    finished: asyncio.Future[None]
-    """Done when the worker is rid of the job, which after a cancellation is later than `result`."""
-    progress: Progress | None
-
-
-@dataclass
-class _Process:
-    """One life of the worker."""
-
-    process: asyncio.subprocess.Process
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    calls: dict[int, Call] = field(default_factory=dict)
-    pinged: int = 0
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the answer to the last ping."""
-    silent: bool = False
-    """It is unanswered after a whole interval."""
-    verdict: str | None = None
-    """Why we killed it; None when it died by itself."""
 
 
 class Worker:
@@ -91,6 +59,10 @@ class Worker:
         self.state: WorkerState = "stopped"
         self.message: str | None = None
         self.restarts = 0
+        self.renewals = 0
+        """Times that it was started anew because of its memory."""
+        self.renewing = False
+        """Whether that is going on: it will be back, and whoever has a job for it may wait."""
         self.rss_bytes = 0
         self.libraries: list[MappedLibrary] = []
         self.languages: frozenset[str] = frozenset()
@@ -102,7 +74,7 @@ class Worker:
         self._command = command
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._process: _Process | None = None
+        self._process: Life | None = None
         self._proven = False
         """Whether it was ever ready: then it is restarted for ever, because it could be again."""
 
@@ -115,6 +87,11 @@ class Worker:
     def answering(self) -> bool:
         """Whether the last ping was answered in time; a worker that is not up owes no answer."""
         return self._process is None or not self._process.silent
+
+    @property
+    def swollen(self) -> bool:
+        """Whether it holds too much memory to be given more work before it is started anew."""
+        return self._process is not None and self._process.swollen
 
     # ---- jobs ------------------------------------------------------------------------------------
 
@@ -188,15 +165,19 @@ class Worker:
             self._send(life, protocol.Start(self.setup, self._live.current.log.level))
             await self._listen(life, late)
         finally:
-            was_ready = self.ready.is_set()
             self.ready.clear()
             self._process = None
             late.cancel()
             ping.cancel()
-            await asyncio.shield(self._bury(life))
-        return was_ready
+            burial = asyncio.create_task(self._bury(life))
+            try:
+                await asyncio.shield(burial)
+            except asyncio.CancelledError:
+                await burial
+                raise
+        return life.loaded_bytes is not None
 
-    async def _exec(self) -> _Process:
+    async def _exec(self) -> Life:
         """Start the process with one end of a socket pair. Raises StartError."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -213,9 +194,9 @@ class Worker:
                 ours.close()
                 raise StartError(f"the {self.name} could not be started: {error.strerror}") from error
         reader, writer = await asyncio.open_connection(sock=ours)
-        return _Process(process, reader, writer)
+        return Life(process, reader, writer)
 
-    async def _listen(self, life: _Process, late: asyncio.TimerHandle) -> None:
+    async def _listen(self, life: Life, late: asyncio.TimerHandle) -> None:
         """Read what the worker says until it hangs up."""
         while True:
             try:
@@ -230,7 +211,7 @@ class Worker:
             match message:
                 case protocol.Ready():
                     late.cancel()
-                    self._loaded(message)
+                    self._loaded(life, message)
                 case protocol.StartFailed():
                     if message.permanent and not self._proven:
                         raise StartError(message.message)
@@ -246,11 +227,15 @@ class Worker:
                     self._finish(life, message.id, message.result)
                 case protocol.Failed():
                     self._finish(life, message.id, message.error())
+                case protocol.DeviceFailed():
+                    self._kill(life, f"lost its device: {message.message}", DeviceLost)
 
-    def _loaded(self, message: protocol.Ready) -> None:
+    def _loaded(self, life: Life, message: protocol.Ready) -> None:
+        life.loaded_bytes = life.own_bytes
         self.libraries = message.libraries
         self.languages = frozenset(message.languages)
         self._proven = True
+        self.renewing = False
         self.ready.set()
         self._enter("ready")
         told = fields(worker=self.kind, device=self.device, load_s=round(message.load_s, 3))
@@ -261,7 +246,7 @@ class Worker:
                 told = fields(worker=self.kind, library=library.path)
                 logger.warning(line, self.name, library.path, extra=told)
 
-    async def _ping(self, life: _Process) -> None:
+    async def _ping(self, life: Life) -> None:
         """Ask for a sign of life again and again; kill what gives none.
 
         While it loads it may be deaf, in an import of seconds; that has a time-out of its own.
@@ -282,21 +267,36 @@ class Worker:
                 self._kill(life, f"gave no sign of life for {workers.ping_timeout:g} s")
                 return
 
-    def _pong(self, life: _Process, message: protocol.Pong) -> None:
+    def _pong(self, life: Life, message: protocol.Pong) -> None:
         if message.number == life.pinged:
             life.answered.set()
             life.silent = False
         self.rss_bytes = message.rss_bytes
         if message.stalled_s > self._live.current.workers.stall_timeout:
             self._kill(life, f"made no progress for {message.stalled_s:.0f} s")
+        self._weigh(life)
 
-    def _kill(self, life: _Process, verdict: str) -> None:
-        """End this life; what it held fails as hung."""
-        life.verdict = verdict
+    def _weigh(self, life: Life) -> None:
+        """Look at its memory; when that is too much, and it has no job in its hands, start it anew."""
+        if life.loaded_bytes is None or life.verdict:
+            return
+        grown = life.own_bytes - life.loaded_bytes
+        limit = self._live.current.workers.memory_growth
+        life.swollen = grown > limit
+        if life.swollen and not life.calls:
+            life.renewed = self.renewing = True
+            self.renewals += 1
+            self.ready.clear()
+            held = f"held {grown / 2**20:.0f} MiB more than when it was loaded"
+            self._kill(life, f"{held}; workers.memory_growth is {limit}")
+
+    def _kill(self, life: Life, verdict: str, cause: type[EngineError] = WorkerHung) -> None:
+        """End this life; what it held fails by that cause."""
+        life.verdict, life.cause = verdict, cause
         with contextlib.suppress(ProcessLookupError):
             life.process.kill()
 
-    async def _bury(self, life: _Process) -> None:
+    async def _bury(self, life: Life) -> None:
         """Wait for the end, forcing it if need be, and answer for what was in its hands."""
         try:
             with contextlib.suppress(ConnectionError):
@@ -307,23 +307,14 @@ class Worker:
             life.process.kill()
             await life.process.wait()
         life.writer.close()
-        code = life.process.returncode or 0
         self.rss_bytes = 0
-        if life.verdict:
-            self.message = life.verdict
-        elif code < 0:
-            self.message = f"was killed by {signal.Signals(-code).name}"
-        else:
-            self.message = f"ended with status {code}"
-        error: EngineError = (
-            WorkerHung(f"the {self.name} {self.message} and was stopped")
-            if life.verdict
-            else WorkerDied(f"the {self.name} {self.message}")
-        )
+        self.renewing = life.renewed
+        self.message = life.end
+        error = life.error(self.name)
         for number in tuple(life.calls):
             self._finish(life, number, error)
 
-    def _finish(self, life: _Process, number: int, outcome: AnyResult | WhisperdError) -> None:
+    def _finish(self, life: Life, number: int, outcome: AnyResult | WhisperdError) -> None:
         call = life.calls.pop(number, None)
         if call is None:
             return
@@ -333,8 +324,10 @@ class Worker:
             else:
                 call.result.set_result(outcome)
         call.finished.set_result(None)
+        if life.swollen:
+            self._weigh(life)
 
-    def _send(self, life: _Process, message: protocol.ToWorker) -> None:
+    def _send(self, life: Life, message: protocol.ToWorker) -> None:
         if not life.writer.is_closing():
             life.writer.write(protocol.encode(message))
 

@@ -254,6 +254,12 @@ class Workers:
         Duration("10min"), "A worker whose job makes no progress for so long is killed.", live=True
     )
     start_timeout: Time = option(Duration("10min"), "Longest time for a worker to load its model.")
+    memory_growth: Bytes = option(
+        Size("4GiB"),
+        "Memory that a worker may hold beyond what it took when it was loaded. One that holds more is given "
+        "no more work, and is started anew when it has none left.",
+        live=True,
+    )
     keep_alive: Time = option(
         Duration("5min"),
         "How long a worker that was started for a request stays without another. Those for transcribe.model "

@@ -1,6 +1,5 @@
 """Gathers the facts: the bus, then the driver, then the engines, as far as there is reason to ask."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from whisperd.cuda.answers import Engines
 from whisperd.cuda.child import ChildFailed, ask
 from whisperd.cuda.environment import worker_environment
 from whisperd.cuda.facts import Facts, Obstacle
+from whisperd.errors import without_paths
 
 NO_CARD = Obstacle("this machine has no NVIDIA card", 'Set the device to "cpu" if that is meant')
 
@@ -51,7 +51,7 @@ def probe(
     except ChildFailed as error:
         return replace(
             facts,
-            obstacle=Obstacle(f"CTranslate2 can't be asked: {_without_paths(error)}", "Run whisperd doctor"),
+            obstacle=Obstacle(f"CTranslate2 can't be asked: {without_paths(error)}", "Run whisperd doctor"),
         )
     devices = tuple(
         replace(device, compute_types=frozenset(types))
@@ -69,17 +69,12 @@ def engines_obstacle(answer: Engines) -> Obstacle | None:
     """Why CTranslate2 can't use any card; None when it can."""
     if answer.driver_error:
         return Obstacle(
-            f"CUDA's driver does not start ({_without_paths(answer.driver_error)})",
+            f"CUDA's driver does not start ({without_paths(answer.driver_error)})",
             "Look at the device nodes /dev/nvidia* with whisperd doctor",
         )
     if answer.cublas_error:
         return Obstacle(
-            f"cuBLAS can't be loaded ({_without_paths(answer.cublas_error)})",
+            f"cuBLAS can't be loaded ({without_paths(answer.cublas_error)})",
             "Install the cuda12 package, or name the directory of libcublas.so.12 in cuda.library_dirs",
         )
     return None
-
-
-def _without_paths(words: object) -> str:
-    """The loader's words as callers may read them."""
-    return re.sub(r"/[^\s:]*/", "", str(words))

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Final
 
 from whisperd import journal, protocol
@@ -15,6 +16,9 @@ from whisperd.engine.host import Engine, Host
 
 _PR_SET_PDEATHSIG: Final = 1
 _NICE: Final = 5
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+_SOONER: Final = 300
+_SURELY: Final = 1000
 
 
 def main() -> None:
@@ -25,6 +29,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Health and admission are answered in microseconds, but only when the daemon gets a core.
     os.nice(_NICE)
+    # Where memory ends, the kernel takes a worker, which is replaced, and not the daemon.
+    score = min(int(_OOM_SCORE.read_text(encoding="ascii")) + _SOONER, _SURELY)
+    _OOM_SCORE.write_text(f"{score}", encoding="ascii")
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     journal.setup("info")  # until Start names the level
     with socket.socket(fileno=descriptor) as connection:

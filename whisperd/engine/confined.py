@@ -1,8 +1,8 @@
 """A process for each recording that is opened: what its bytes do, they do to nobody else.
 
 A worker forks for each job. The child has no descriptor of the worker's, no right to much memory, time or
-disk, and ends with the job, whatever became of it. So a file that breaks the decoder is known for certain,
-and neither those beside it nor the worker notice.
+disk and none to the network, and ends with the job, whatever became of it. So a file that breaks the decoder
+is known for certain, and neither those beside it nor the worker notice.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from whisperd import protocol
-from whisperd.engine import Cancelled, Progress
+from whisperd.engine import Cancelled, Progress, seclusion
 from whisperd.engine.allowance import Allowance
 from whisperd.errors import EngineError, MediaError, RequestError, WhisperdError
 from whisperd.journal import fields
@@ -163,6 +163,7 @@ def _live(work: Work, job: Any, allowance: Allowance, writing: int) -> NoReturn:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _close_all_but(writing)
         allowance.begin()
+        seclusion.begin()
         if os.getppid() == worker:
             _say(writing, _done(work, job, allowance, writing))
     except BaseException:

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from whisperd import journal, protocol
-from whisperd.engine import Cancelled, Progress
-from whisperd.errors import EngineError, OutOfMemory, RequestError, StartError, WhisperdError
+from whisperd.engine import Cancelled, Progress, device
+from whisperd.errors import (
+    EngineError,
+    OutOfMemory,
+    RequestError,
+    StartError,
+    WhisperdError,
+    without_paths,
+)
 from whisperd.transcript.model import Segment
 
 logger = logging.getLogger(__name__)
@@ -89,7 +96,8 @@ class Host:
             return
         except Exception as error:
             logger.exception("the %s worker could not load", type(setup).__name__)
-            self._send(protocol.StartFailed(f"{type(error).__name__}: {error}", permanent=False))
+            words = f"{type(error).__name__}: {without_paths(error)}"
+            self._send(protocol.StartFailed(words, permanent=False))
             return
         self._engine = engine
         self._jobs = ThreadPoolExecutor(engine.concurrency, thread_name_prefix="job")
@@ -122,7 +130,12 @@ class Host:
             reply = protocol.Failed(message.id, error.code, error.message, param)
         except MemoryError:
             reply = protocol.Failed(message.id, OutOfMemory.code, "not enough memory for this recording")
-        except Exception:
+        except Exception as error:
+            if device.is_lost(error):
+                # No reply to the job: the daemon ends this process, and has it done by another.
+                logger.critical("the device fails, and with it this worker", exc_info=error)
+                self._send(protocol.DeviceFailed(without_paths(str(error).partition("\n")[0])))
+                return
             # What nobody waits for may lose its files while it goes on.
             if not running.cancelled.is_set():
                 logger.exception("a %s job failed", type(message.job).__name__)

@@ -24,6 +24,8 @@ from whisperd.transcript.model import Transcript
 
 _DEFLATION: Final = 1
 """The fastest level: a third of the size is left, and the slower ones take little more off."""
+_LONGEST_PAUSE: Final = datetime.timedelta(days=1)
+"""No job is put off for longer."""
 
 
 async def open_store(directory: Path) -> Store:
@@ -126,10 +128,12 @@ class SqliteStore(Store):
         return await self._database.write(step)
 
     async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
-        due = f"{_waits(fetched)} AND coalesce(due_at, 0) <= ? ORDER BY turn, created_at, seq LIMIT 1"
+        is_due = "(coalesce(due_at, 0) <= ? OR due_at > ?)"
+        due = f"{_waits(fetched)} AND {is_due} ORDER BY turn, created_at, seq LIMIT 1"
+        false = at + _LONGEST_PAUSE
 
         def step(db: Connection) -> Job | None:
-            job = next(rows.jobs(db, due, rows.micros(at)), None)
+            job = next(rows.jobs(db, due, rows.micros(at), rows.micros(false)), None)
             return job and rows.change(
                 db,
                 job,
@@ -211,15 +215,21 @@ class SqliteStore(Store):
     # ---- webhooks --------------------------------------------------------------------------------
 
     async def owed(
-        self, *, at: datetime.datetime, limit: int, without: Collection[str] = ()
+        self,
+        *,
+        at: datetime.datetime,
+        limit: int,
+        without: Collection[str] = (),
+        latest: datetime.datetime | None = None,
     ) -> Sequence[Delivery]:
         due = """
-            state = 'pending' AND due_at <= ? AND receiver NOT IN (SELECT value FROM json_each(?))
+            state = 'pending' AND (due_at <= ? OR due_at > ?)
+            AND receiver NOT IN (SELECT value FROM json_each(?))
             ORDER BY due_at LIMIT ?
             """
         others = msgspec.json.encode(list(without)).decode()
         return await self._database.read(
-            lambda db: [*rows.deliveries(db, due, rows.micros(at), others, limit)]
+            lambda db: [*rows.deliveries(db, due, rows.micros(at), rows.micros(latest), others, limit)]
         )
 
     async def next_delivery_due(self, *, after: datetime.datetime) -> datetime.datetime | None:

@@ -56,7 +56,8 @@ class Store(Protocol):
 
     async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
         """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt, which
-        `began` with this revision. `fetched`: of those alone whose recording need not be fetched.
+        `began` with this revision. `fetched`: of those alone whose recording need not be fetched. One that
+        would be due in more than a day was put off by a clock that was wrong, and is due now.
         """
 
     async def next_due(self, *, fetched: bool = False) -> datetime.datetime | None:
@@ -93,9 +94,16 @@ class Store(Protocol):
     # ---- webhooks --------------------------------------------------------------------------------
 
     async def owed(
-        self, *, at: datetime.datetime, limit: int, without: Collection[str] = ()
+        self,
+        *,
+        at: datetime.datetime,
+        limit: int,
+        without: Collection[str] = (),
+        latest: datetime.datetime | None = None,
     ) -> Sequence[Delivery]:
-        """Deliveries that are due, the longest due first; none to a `Delivery.receiver` of `without`."""
+        """Deliveries that are due, the longest due first; none to a `Delivery.receiver` of `without`. One
+        after the `latest` that can be was put off by a clock that was wrong, and is due.
+        """
 
     async def next_delivery_due(self, *, after: datetime.datetime) -> datetime.datetime | None:
         """When the first of the deliveries that are due later than `after` is due."""

@@ -113,13 +113,14 @@ class Courier:
     async def _start_due(self) -> float:
         """Begin with all that is due and has room; returns the seconds until there may be more."""
         at = self._now()
+        latest = at + datetime.timedelta(seconds=self._live.current.webhooks.retry_for)
         while len(self._sending) < MAX_AT_ONCE:
             at_once = Counter(delivery.receiver for delivery, _ in self._sending.values())
             busy = {receiver for receiver, number in at_once.items() if number >= MAX_PER_RECEIVER}
             # Also what has ended by the time the store answers: it was still owed when that looked.
             sending = set(self._sending)
             # More than are being sent, so that there is a new one among them if there is one at all.
-            owed = await self._store.owed(at=at, limit=MAX_AT_ONCE, without=busy)
+            owed = await self._store.owed(at=at, latest=latest, limit=MAX_AT_ONCE, without=busy)
             waiting = [delivery for delivery in owed if delivery.id not in sending]
             if not waiting:
                 break
@@ -177,7 +178,8 @@ class Courier:
         """When the next attempt is due; None when there is to be none."""
         now = self._now()
         # While this server is down no receiver fails: time runs from the first attempt.
-        first = delivery.attempts[0].at if delivery.attempts else attempt.at
+        # A first attempt that has yet to come was noted while the clock was wrong.
+        first = min(now, delivery.attempts[0].at if delivery.attempts else attempt.at)
         last = first + datetime.timedelta(seconds=self._live.current.webhooks.retry_for)
         if attempt.status == _GONE or now >= last:
             return None
