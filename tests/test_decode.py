@@ -1,6 +1,7 @@
 """The decoder, on files that are right, odd, broken and hostile."""
 
 import struct
+import wave
 import zlib
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_a_recording_whose_rate_changes_on_the_way_is_decoded_to_its_end(tmp_pat
     decoded, samples = decode(tmp_path / "a.aac")
     assert decoded.samples == pytest.approx(4 * 16_000, rel=0.05)
     assert frequency_hz(samples[-24_000:]) == pytest.approx(440, abs=2)
+
+
+def test_a_wav_file_that_carries_another_codec_as_pcm_is_not_decoded_to_noise(tmp_path: Path) -> None:
+    stream = encoded(tmp_path / "a.ac3", "ac3").read_bytes()
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, 44_100, 0, "NONE", ""))
+        file.writeframes(stream)
+    decoded, samples = decode(tmp_path / "a.wav")
+    assert decoded.codec == "ac3"
+    assert frequency_hz(samples) == pytest.approx(440, abs=2)
 
 
 def test_the_sound_of_a_video_is_decoded(tmp_path: Path) -> None:

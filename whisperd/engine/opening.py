@@ -58,6 +58,9 @@ _OPTIONS: Final = {
     # The file is open already, and nothing that stands in it can have another one opened.
     "protocol_whitelist": "fd",
     "max_streams": str(MAX_STREAMS),
+    # PCM in a WAV file may be AC-3 or DTS in truth. So many packets tell, and the 2,500 that are usual take
+    # longer to look through than a short recording takes to decode.
+    "max_probe_packets": "8",
 }
 
 
