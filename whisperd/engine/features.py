@@ -32,7 +32,8 @@ _DYNAMIC_RANGE: Final = 2.0
 
 def mel(extractor: FeatureExtractor, audio: Audio) -> Mel:
     """The features of at most 30 s."""
-    features: Mel = extractor(audio)[:, :WINDOW]
+    # The extractor adds 10 ms of silence, and so a frame in which nobody can speak.
+    features: Mel = extractor(audio)[:, :-1][:, :WINDOW]
     return features
 
 
