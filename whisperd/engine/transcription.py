@@ -35,7 +35,7 @@ _OF_ONE_LANGUAGE_S: Final = 10.0
 """What is packed together where the language may change."""
 _FORGET_FROM: Final = 0.5
 """A text that was found at a higher temperature is no guide to what follows."""
-_POLL_S: Final = 0.05
+_POLL_S: Final = 0.2
 """How often a cancellation is looked for."""
 _STILL_THERE_S: Final = 5.0
 """How often a recording that waits for its turn says so, as long as others get theirs."""
