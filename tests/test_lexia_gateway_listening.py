@@ -80,7 +80,7 @@ async def test_a_named_language_stands_and_others_are_detected(
     [
         ({"data": {"audio_url": THERE, "languages[]": "tlh"}}, "languages[]"),
         ({"json": {"audio_url": THERE, "languages": ["en", "tlh"]}}, "languages[]"),
-        ({"json": {"audio_url": THERE, "languages": "en"}}, "languages"),
+        ({"json": {"audio_url": THERE, "languages": "en"}}, "languages[]"),
         ({"data": {"audio_url": THERE, "multilingual": "perhaps"}}, "multilingual"),
         ({"data": {"audio_url": THERE, "drop_doubted": "2"}}, "drop_doubted"),
         ({"json": {"audio_url": THERE, "condition_on_previous_text": "yes"}}, "condition_on_previous_text"),

@@ -9,7 +9,7 @@ from whisperd.errors import WhisperdError
 from whisperd.web.bodies import json_reply
 from whisperd.web.endpoint import Dialect
 
-_PARAMS: Final = {"known_speakers": "known_speaker_references[]"}
+_PARAMS: Final = {"known_speakers": "known_speaker_references[]", "languages": "languages[]"}
 """What callers call a part of the request that has another name inside."""
 
 
