@@ -379,7 +379,7 @@ async def test_the_keys_permission_is_needed(web: Web, llm: FakeLlm) -> None:
         (
             429,
             {"error": {"message": "slow down"}},
-            ("slow down", "invalid_request_error", None, "rate_limit_exceeded"),
+            ("slow down", "requests", None, "rate_limit_exceeded"),
         ),
     ],
 )
