@@ -268,6 +268,15 @@ async def test_options_that_are_none_are_for_the_server_to_refuse(web: Web, llm:
     llm.other = Other(status=400, body=b'{"error":{"message":"no object"}}')
     assert (await ask(web, stream=True, stream_options=7))[0] == 400
     assert llm.asked[0].body["stream_options"] == 7
+    body = b'{"model":"summaries","stream":true,"stream_options":{"\xff":1}}'
+    response = await web.client.post(CHAT, data=body)
+    assert (response.status, (await response.json())["error"]["code"]) == (503, "llm_service_error")
+
+
+async def test_what_is_no_text_in_a_choice_is_passed_on(web: Web, llm: FakeLlm) -> None:
+    llm.events = [b'data: {"choices":[{"\xff":1}]}\n\n']
+    response = await web.client.post(CHAT, json={"model": "summaries", "stream": True})
+    assert await response.read() == llm.events[0]
 
 
 ENDS = {"choices": [{"index": 0, "finish_reason": "length"}]}

@@ -15,6 +15,8 @@ _TRUE: Final = Raw(b"true")
 _NULL: Final = Raw(b"null")
 _OPTIONS: Final = "stream_options"
 _INCLUDE: Final = "include_usage"
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+"""Raised for what was passed over when the whole was read."""
 
 Part = dict[str, Raw]
 """An event's JSON object."""
@@ -42,7 +44,7 @@ def counting(body: Mapping[str, Raw]) -> Part | None:
         return None
     try:
         options = msgspec.json.decode(body.get(_OPTIONS, _NULL), type=Part | None) or {}
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return None
     if options.get(_INCLUDE) == _TRUE:
         return None
@@ -84,5 +86,5 @@ def _choices(part: Part) -> list[_Choice] | None:
     """None where there are none that can be read."""
     try:
         return msgspec.json.decode(part.get("choices", _NULL), type=list[_Choice] | None)
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return None
