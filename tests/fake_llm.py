@@ -106,11 +106,11 @@ def _completion(path: str) -> dict[str, Any]:
 
 def _events(body: Any) -> list[bytes]:
     chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
-    deltas = [[{"index": 0, "delta": {"content": word}, "finish_reason": None}] for word in WORDS]
-    chunks = [
-        *(chunk | {"choices": choices, "usage": None} for choices in deltas),
-        chunk | {"choices": [], "usage": USAGE},
-    ]
+    deltas: list[Any] = [[{"index": 0, "delta": {"content": word}, "finish_reason": None}] for word in WORDS]
+    deltas.append([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    chunks = [chunk | {"choices": choices, "usage": None} for choices in deltas]
+    if (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append(chunk | {"choices": [], "usage": USAGE})
     return [*(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks), b"data: [DONE]\n\n"]
 
 

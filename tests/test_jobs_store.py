@@ -12,6 +12,7 @@ import subprocess
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from whisperd.errors import (
     UnknownJob,
 )
 from whisperd.jobs.model import Attempt, Delivery, Job, JobError, Progress, Source, Work
+from whisperd.jobs.schema import SCHEMA
 from whisperd.jobs.sqlite import SqliteStore, open_store
 from whisperd.jobs.store import Store
+from whisperd.sqlite import Schema, connect
 from whisperd.transcript.model import Detection, Segment, Transcript, Turn, Word
 
 START = datetime.datetime(2026, 11, 21, 10, 0, 0, 5, tzinfo=datetime.UTC)
@@ -279,6 +282,21 @@ async def test_a_failed_attempt_is_followed_by_another_when_it_is_due(store: Sto
     assert again
     assert (again.attempts, again.due_at, again.causes) == (2, None, [failure()])
     assert await store.next_due() is None
+
+
+async def test_only_trusted_jobs_are_taken_where_that_is_asked(store: Store) -> None:
+    suspect = await running(store)
+    died = JobError(code="server_died", message="it died", retryable=True, at=START)
+    await store.retry(suspect.id, 1, died, due_at=after(1))
+    other = await store.add(new(created_at=after(1)))
+    assert await store.next_due() == after(1)
+    assert await store.next_due(trusted=True) is None
+    for expected in (other, None):
+        claimed = await store.claim(at=after(2), trusted=True)
+        assert (claimed and claimed.id) == (expected and expected.id)
+    claimed = await store.claim(at=after(2))
+    assert claimed
+    assert (claimed.id, claimed.suspect, claimed.attempts) == (suspect.id, True, 2)
 
 
 async def test_a_job_that_a_wrong_clock_put_off_for_years_is_due(store: Store) -> None:
@@ -550,13 +568,34 @@ async def test_after_a_start_interrupted_jobs_wait_again_and_others_are_as_they_
         interrupted = await running(store)
         queued = await store.add(new(created_at=after(1)))
     async with opened(tmp_path) as store:
-        assert await store.recover() == 1
-        assert await store.recover() == 0
+        assert await store.recover() == (1, [])
+        assert await store.recover() == (0, [])
         assert await store.get(ended.id, "ann") == ended
         assert await store.get(queued.id, "ann") == queued
         claimed = await store.claim(at=START)
         assert claimed
         assert (claimed.id, claimed.attempts, claimed.causes) == (interrupted.id, 1, [])
+
+
+async def test_a_job_that_is_not_to_be_given_back_after_a_start_stays_as_it_is(store: Store) -> None:
+    one, other = await running(store), await running(store)
+    assert await store.recover(but={other.id, "gone"}) == (1, [other])
+    assert (await store.get(one.id, "ann")).status == "queued"
+    assert await store.get(other.id, "ann") == other
+
+
+async def test_a_database_of_before_there_were_suspects_is_gone_on_with(tmp_path: Path) -> None:
+    before = Schema(SCHEMA.application_id, SCHEMA.migrations[:1])
+    job = new()
+    with closing(connect(tmp_path / "jobs.db", before)) as db:
+        body = msgspec.json.encode(job)
+        columns = "id, owner, type, created_at, status, turn, body"
+        row = (job.id, job.owner, job.type, 1, job.status, 1, body)
+        db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    async with opened(tmp_path) as store:
+        claimed = await store.claim(at=START, trusted=True)
+        assert claimed
+        assert claimed.id == job.id
 
 
 async def test_only_one_process_works_on_the_jobs_of_a_directory(tmp_path: Path) -> None:

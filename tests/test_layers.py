@@ -34,7 +34,7 @@ LAYERS = (
     ("codes",),
     ("errors", "journal", "notify", "owner", "speed", "tasks", "sqlite"),
 )
-ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "errors", "journal", "cuda"}
+ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "codes", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {
     "av", "ctranslate2", "faster_whisper", "huggingface_hub", "numpy", "onnxruntime", "pyannote",
     "sentencepiece", "tokenizers", "torch", "torchaudio",

@@ -77,6 +77,19 @@ def test_french_is_refused_at_once_by_a_model_that_knows_english_alone(client: h
     assert response.json()["error"]["param"] == "language_code"
 
 
+def test_a_model_that_knows_english_alone_says_that_the_language_can_not_change(client: httpx.Client) -> None:
+    taken = hand_in(client, "/v1/transcriptions", multilingual="true")
+    shown = client.get(f"/v1/transcriptions/{taken['id']}", params={"wait": "60"}).json()
+    assert (shown["status"], shown["languages"]) == ("completed", ["en"])
+    assert [notice["message"] for notice in shown["warnings"]] == [
+        "multilingual has no effect here: the language can only be 'en'"
+    ]
+    with conversation().open("rb") as file:
+        fields = {"languages[]": ["en", "fr"]}
+        response = client.post("/v1/transcriptions", files={"audio": ("talk.wav", file)}, data=fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (422, "languages[]")
+
+
 def test_a_running_job_is_called_off(client: httpx.Client) -> None:
     taken = hand_in(client, "/v1/transcriptions", language_code="en")
     assert client.delete(f"/v1/jobs/{taken['id']}").status_code == 204

@@ -270,6 +270,8 @@ async def test_a_transcription_is_told_in_milliseconds_letters_and_with_every_wo
                 "confidence": pytest.approx(confidence),
                 "words": None,
                 "speaker": speaker,
+                "language": None,
+                "doubts": [],
             }
             for number, (text, start, end, confidence, speaker) in enumerate(
                 [
@@ -281,6 +283,7 @@ async def test_a_transcription_is_told_in_milliseconds_letters_and_with_every_wo
         ],
         "speakers": ["A", "B"],
         "metadata": None,
+        "languages": ["fr"],
         "warnings": [],
     }
 

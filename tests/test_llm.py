@@ -79,9 +79,9 @@ async def test_a_stream_comes_under_the_callers_name_for_the_model(
             model="summaries", messages=TALK, stream=True, stream_options={"include_usage": True}
         )
     ]
-    assert [chunk.choices[0].delta.content for chunk in chunks if chunk.choices] == list(WORDS)
+    assert [chunk.choices[0].delta.content for chunk in chunks if chunk.choices] == [*WORDS, None]
     assert {chunk.model for chunk in chunks} == {"summaries"}
-    assert chunks[-1].usage
+    assert (chunks[-1].choices, bool(chunks[-1].usage)) == ([], True)
     assert llm.asked[0].body["stream_options"] == {"include_usage": True}
 
 
@@ -239,6 +239,76 @@ async def test_a_stream_is_one_of_events_that_nobody_keeps_back(web: Web) -> Non
     assert chunks[-1]["usage"] == USAGE
 
 
+async def events_of(web: Web, **body: Any) -> list[Any]:
+    """The events of a stream, up to `[DONE]`."""
+    response = await web.client.post(CHAT, json={"model": "summaries", "stream": True} | body)
+    *events, done, rest = (await response.text()).split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"chunk": 1, "include_usage": None}])
+async def test_who_does_not_ask_for_the_count_has_it_in_the_last_event_with_a_choice(
+    web: Web, llm: FakeLlm, options: Any
+) -> None:
+    events = await events_of(web, stream_options=options)
+    assert llm.asked[0].body["stream_options"] == (options or {}) | {"include_usage": True}
+    assert [bool(event["choices"]) for event in events] == [True] * 4
+    assert events[-1]["choices"][0]["finish_reason"] == "stop"
+    assert [event["usage"] for event in events] == [None, None, None, USAGE]
+
+
+async def test_who_asks_for_no_stream_is_asked_for_no_count(web: Web, llm: FakeLlm) -> None:
+    for stream in ({}, {"stream": False}, {"stream": None}):
+        await ask(web, **stream)
+    assert all("stream_options" not in asked.body for asked in llm.asked)
+
+
+async def test_options_that_are_none_are_for_the_server_to_refuse(web: Web, llm: FakeLlm) -> None:
+    llm.other = Other(status=400, body=b'{"error":{"message":"no object"}}')
+    assert (await ask(web, stream=True, stream_options=7))[0] == 400
+    assert llm.asked[0].body["stream_options"] == 7
+    body = b'{"model":"summaries","stream":true,"stream_options":{"\xff":1}}'
+    response = await web.client.post(CHAT, data=body)
+    assert (response.status, (await response.json())["error"]["code"]) == (503, "llm_service_error")
+
+
+async def test_what_is_no_text_in_a_choice_is_passed_on(web: Web, llm: FakeLlm) -> None:
+    llm.events = [b'data: {"choices":[{"\xff":1}]}\n\n']
+    response = await web.client.post(CHAT, json={"model": "summaries", "stream": True})
+    assert await response.read() == llm.events[0]
+
+
+ENDS = {"choices": [{"index": 0, "finish_reason": "length"}]}
+OTHER_ENDS = {"choices": [{"index": 1, "finish_reason": "stop"}]}
+GOES_ON = {"choices": [{"index": 1, "text": "more"}]}
+COUNT = {"choices": [], "usage": USAGE}
+FILTERED: dict[str, Any] = {"choices": [], "prompt_filter_results": []}
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ([GOES_ON, ENDS], [GOES_ON, ENDS]),
+        ([ENDS, GOES_ON, OTHER_ENDS, COUNT], [ENDS, GOES_ON, OTHER_ENDS | {"usage": USAGE}]),
+        ([FILTERED, ENDS | {"usage": USAGE}], [FILTERED, ENDS | {"usage": USAGE}]),
+        ([GOES_ON, COUNT], [GOES_ON]),
+        (
+            [{"choices": 3}, {"error": {"message": "broken"}}],
+            [{"choices": 3}, {"error": {"message": "broken"}}],
+        ),
+    ],
+)
+@pytest.mark.parametrize("done", [[b"data: [DONE]\n\n"], []], ids=["done", "cut"])
+async def test_a_stream_is_told_whole_wherever_the_count_stands(
+    web: Web, llm: FakeLlm, sent: list[Any], told: list[Any], done: list[bytes]
+) -> None:
+    llm.events = [*(b"data: " + json.dumps(event).encode() + b"\n\n" for event in sent), *done]
+    response = await web.client.post(PROMPTS, json={"model": "small", "prompt": "The", "stream": True})
+    events = (await response.text()).split("\n\n")[: -1 - len(done)]
+    assert [json.loads(event.removeprefix("data: ")) for event in events] == told
+
+
 async def test_a_part_comes_as_soon_as_it_is_there(web: Web, llm: FakeLlm) -> None:
     llm.may_go_on.clear()
     response = await web.client.post(CHAT, json={"model": "summaries", "stream": True})
@@ -379,7 +449,7 @@ async def test_the_keys_permission_is_needed(web: Web, llm: FakeLlm) -> None:
         (
             429,
             {"error": {"message": "slow down"}},
-            ("slow down", "invalid_request_error", None, "rate_limit_exceeded"),
+            ("slow down", "requests", None, "rate_limit_exceeded"),
         ),
     ],
 )

@@ -165,6 +165,7 @@ async def test_a_request_that_kills_two_workers_fails_clearly(live: Live, tmp_pa
     [
         ({"model": "large"}, UnknownModel, "no model 'large' here; there are: fake"),
         ({"language": "xx"}, ParameterError, "it knows: de, en"),
+        ({"languages": ("en", "xx")}, ParameterError, "it knows: de, en"),
     ],
 )
 async def test_what_cannot_be_given_is_refused_before_any_work(
@@ -262,6 +263,25 @@ async def test_a_caller_can_ask_for_detection_whatever_the_configured_language(
         with pytest.raises(ParameterError, match="'fr'"):
             await service.process(Request(audio=recording))
         await service.process(Request(audio=recording, multilingual=True))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"multilingual": True}, False),
+        ({"multilingual": True, "languages": ("de", "en")}, False),
+        ({"multilingual": True, "languages": ("en",)}, True),
+        ({"multilingual": False, "languages": ("en",)}, False),
+        ({"multilingual": True, "languages": ("en",), "text": False, "speakers": True}, False),
+    ],
+)
+async def test_a_language_that_can_not_change_is_told_to_who_says_it_may(
+    live: Live, recording: Path, wanted: dict[str, Any], told: bool
+) -> None:
+    async with running(live) as service:
+        transcript = await service.process(Request(audio=recording, **wanted))
+    notice = Notice("parameter_ignored", "multilingual has no effect here: the language can only be 'en'")
+    assert transcript.warnings == [notice] * told
 
 
 # ---- patience, sharing, and what is not speech ---------------------------------------------------

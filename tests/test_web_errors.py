@@ -38,6 +38,10 @@ async def web(live: Live) -> AsyncIterator[Web]:
         yield web
 
 
+TYPES = {429: "requests"}
+"""Of OpenAI's errors, where it is neither that of the other refusals nor that of failures."""
+
+
 async def failing(web: Web, path: str, error: Exception) -> tuple[ClientResponse, Any]:
     web.service.error = error
     response = await web.client.post(path, data=form())
@@ -59,7 +63,7 @@ async def test_openai_has_four_keys_for_every_error(web: Web, path: str, kind: t
     assert body == {
         "error": {
             "message": "a hint",
-            "type": "invalid_request_error" if kind.status < 500 else "server_error",
+            "type": TYPES.get(kind.status, "invalid_request_error" if kind.status < 500 else "server_error"),
             "param": "diarize" if issubclass(kind, RequestError) else None,
             "code": kind.code,
         }

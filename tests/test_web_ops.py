@@ -303,7 +303,7 @@ async def test_the_page_may_load_nothing_else(web: Web) -> None:
     policy = (await web.client.get("/docs")).headers["Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
-    assert rules["script-src"] == "'self'"
+    assert rules["script-src"] == rules["style-src"] == "'self'"
     assert rules["connect-src"] == "'self'"
     assert "http" not in policy
 

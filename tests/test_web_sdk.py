@@ -8,7 +8,7 @@ import pytest
 from fake_service import MIXED, RECORDING, SPOKEN, TRANSCRIPT, Web, serving
 
 from whisperd.config.live import Live
-from whisperd.errors import MediaError, NotReady, QueueFull, TooLong, WhisperdError, WorkerDied
+from whisperd.errors import MediaError, NotReady, QueueFull, RateLimited, TooLong, WhisperdError, WorkerDied
 from whisperd.transcript.model import Detection, Request, Transcript
 
 
@@ -196,6 +196,7 @@ async def test_a_stream_that_fails_at_once_is_raised_where_it_was_asked_for(
         (TooLong("too long"), openai.APIStatusError),
         (NotReady("loading"), openai.InternalServerError),
         (QueueFull("too many"), openai.InternalServerError),
+        (RateLimited("too many of yours"), openai.RateLimitError),
         (WorkerDied("it died"), openai.InternalServerError),
     ],
 )

@@ -1,4 +1,6 @@
-"""Errors that come from elsewhere as their codes: from a worker, or from where jobs are kept."""
+"""Errors that come from elsewhere: as their codes from a worker, or where jobs are kept, or as mere words."""
+
+import re
 
 from whisperd.errors import EngineError, RequestError, WhisperdError
 
@@ -9,6 +11,11 @@ def error_by_code(code: str, message: str, param: str | None = None) -> Whisperd
     if isinstance(error, RequestError):
         error.param = param
     return error
+
+
+def without_paths(words: object) -> str:
+    """Another program's words, as callers may read them."""
+    return re.sub(r"/[^\s:]*/", "", str(words))
 
 
 def _subclasses(root: type[WhisperdError]) -> list[type[WhisperdError]]:

@@ -39,13 +39,13 @@
         ├── WorkerDied                 500 worker_died
         │   └── DeviceLost             503 device_lost
         ├── WorkerHung                 500 worker_hung
+        ├── ServerDied                 500 server_died: of a job alone, at whose recording the daemon ended
         └── OutOfMemory                503 out_of_memory
 
 An error's message says what was wrong and what is allowed, and never holds a path of the server or
 another caller's data: it is sent as it stands.
 """
 
-import re
 from typing import ClassVar
 
 
@@ -335,14 +335,15 @@ class DeviceLost(WorkerDied):
     retry_after_s = 30
 
 
+class ServerDied(EngineError):
+    """The daemon itself ended while it worked on this."""
+
+    code = "server_died"
+
+
 class OutOfMemory(EngineError):
     """The device's memory did not suffice."""
 
     code = "out_of_memory"
     status = 503
     retry_after_s = 10
-
-
-def without_paths(words: object) -> str:
-    """Another program's words, as callers may read them."""
-    return re.sub(r"/[^\s:]*/", "", str(words))

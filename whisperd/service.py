@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +109,7 @@ class Service:
             device=worker.device if worker else None,
             compute_type=setup.compute_type if isinstance(setup, TranscribeSetup) else None,
             timings=answer.timings,
-            warnings=answer.warnings,
+            warnings=[*answer.warnings, *self._unheard(request, role, language)],
         )
 
     async def translate(self, text: str, source: str, target: str, *, patient: bool = False) -> str:
@@ -203,13 +203,28 @@ class Service:
         """Refuse a language that the model does not know; where it is not loaded yet, the engine does."""
         if not request.text:
             return
-        known = self._scheduler.pool(role).languages or self._offer.languages(role)
+        known = self._known_languages(role)
         wanted = [language] if language else request.languages
         if known and (unknown := [code for code in wanted if code not in known]):
             raise ParameterError(
                 f"the model {role.model or self._serving.model} does not know the language {unknown[0]!r}; "
                 f"it knows: {', '.join(sorted(known))}",
-                param="language",
+                param="language" if language else "languages",
+            )
+
+    def _known_languages(self, role: Role) -> frozenset[str] | None:
+        """The languages of a model; empty or None while nothing tells them."""
+        return self._scheduler.pool(role).languages or self._offer.languages(role)
+
+    def _unheard(self, request: Request, role: Role, language: str | None) -> Iterator[Notice]:
+        """What was asked for in vain: as with `auto`, it is no mistake that there is no choice."""
+        if not request.text or language or not request.multilingual:
+            return
+        possible = frozenset(request.languages) or self._known_languages(role) or ()
+        if len(possible) == 1:
+            [code] = possible
+            yield Notice(
+                "parameter_ignored", f"multilingual has no effect here: the language can only be {code!r}"
             )
 
     def _language(self, request: Request) -> str | None:

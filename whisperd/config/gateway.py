@@ -50,7 +50,9 @@ class Jobs:
     running: Auto | Count = option(
         "auto", 'Jobs worked on at once; "auto" is half of the recordings that are transcribed at once.'
     )
-    attempts: Count = option(3, "Attempts at a job before it fails.", live=True)
+    attempts: Count = option(
+        3, "Attempts at a job before it fails; one that ended with the daemon is one.", live=True
+    )
     deadline: Time = option(
         Duration("7d"),
         "Longest time from a job's coming to its end, where it names none; then it fails.",

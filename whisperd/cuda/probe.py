@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from whisperd.codes import without_paths
 from whisperd.config.schema import Cuda
 from whisperd.cuda import bus, nvml
 from whisperd.cuda.answers import Engines
 from whisperd.cuda.child import ChildFailed, ask
 from whisperd.cuda.environment import worker_environment
 from whisperd.cuda.facts import Facts, Obstacle
-from whisperd.errors import without_paths
 
 NO_CARD = Obstacle("this machine has no NVIDIA card", 'Set the device to "cpu" if that is meant')
 

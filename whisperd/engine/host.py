@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from whisperd import journal, protocol
+from whisperd.codes import without_paths
 from whisperd.engine import Cancelled, Progress, device
 from whisperd.errors import (
     EngineError,
@@ -21,7 +22,6 @@ from whisperd.errors import (
     RequestError,
     StartError,
     WhisperdError,
-    without_paths,
 )
 from whisperd.transcript.model import Segment
 

@@ -30,6 +30,8 @@ class Recordings:
 
     def __init__(self, directory: Path, *, needed: Callable[[str], Awaitable[bool]]) -> None:
         self.incoming = Spool(directory / "incoming")
+        self.directory = directory
+        """Where all that belongs to jobs lies."""
         self._root = directory / "recordings"
         self._needed = needed
         self._turns: dict[str, _Turn] = {}

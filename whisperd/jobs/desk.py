@@ -20,6 +20,7 @@ from whisperd.jobs.model import Delivery, Job, JobEvent, JobStatus, JobType
 from whisperd.jobs.retention import Retention, Room
 from whisperd.jobs.runner import Runner
 from whisperd.jobs.store import Store
+from whisperd.jobs.underway import Underway
 from whisperd.jobs.workshop import FIRST_PAUSE_S, Ended, Workshop
 from whisperd.journal import fields
 from whisperd.media.disk import finish
@@ -66,12 +67,14 @@ class Desk:
         self._now = now
         self._board = Board(now=now)
         self._retention = Retention(live, store, recordings, now=now, disk_usage=disk_usage)
+        self._underway = Underway(recordings.directory / "underway")
         self._workshop = Workshop(
             live,
             store,
             recordings,
             self._board,
             self._retention,
+            self._underway,
             spool=spool,
             fetcher=fetcher,
             service=service,
@@ -216,10 +219,14 @@ class Desk:
         """
         if orphans := await self._recordings.sweep():
             logger.info("removed %d recordings that no job needs", orphans)
-        if interrupted := await self._store.recover():
+        marked = self._underway.left()
+        interrupted, died_of = await self._store.recover(but=marked)
+        for job_id in marked - {job.id for job in died_of}:
+            self._underway.forget(job_id)
+        if interrupted:
             logger.info("%d jobs were interrupted and are worked on again", interrupted)
         tasks = (
-            asyncio.create_task(self._runner.run()),
+            asyncio.create_task(self._runner.run(died_of)),
             asyncio.create_task(_every(_DEADLINES_S, self._runner.fail_overdue)),
             asyncio.create_task(_every(_RETENTION_S, self._keep_house)),
         )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
+from whisperd.errors import ServerDied
 from whisperd.transcript.model import Detection, Priority, Request, Segment, SpeakerHints, Task
 
 JobType = Literal["transcription", "diarization", "transcription_with_diarization"]
@@ -132,6 +133,11 @@ class Job(Struct, frozen=True, kw_only=True):
     began: int = 0
     """The revision with which the work on its recording last began."""
     progress: Progress | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the daemon may have died of it."""
+        return any(cause.code == ServerDied.code for cause in self.causes)
 
     @property
     def ended(self) -> bool:

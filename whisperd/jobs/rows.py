@@ -83,6 +83,7 @@ def _changing(job: Job) -> dict[str, Any]:
         "digest": job.source.digest,
         "due_at": micros(job.due_at),
         "completed_at": micros(job.completed_at),
+        "suspect": job.suspect,
         "body": _encoder.encode(job),
     }
 

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import datetime
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from whisperd.errors import Unavailable
 from whisperd.jobs.model import Job
@@ -47,6 +47,10 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching: set[str] = set()
         """The jobs among them whose recordings are being fetched."""
+        self._suspects: set[str] = set()
+        """The one among them of which the daemon may have died: two at once, and it could not be told which
+        of them it was.
+        """
         self._claiming = asyncio.Lock()
         self._woken = asyncio.Event()
 
@@ -62,9 +66,13 @@ class Runner:
             async with scoped(task):
                 pass
 
-    async def run(self) -> None:
-        """Work until cancelled; then what runs goes back to the queue at once."""
+    async def run(self, died_of: Sequence[Job] = ()) -> None:
+        """Work until cancelled; then what runs goes back to the queue at once. `died_of`: what the daemon
+        before this one had in its hands.
+        """
         try:
+            for job in died_of:
+                self._begin(job, self._workshop.blame(job))
             while True:
                 self._woken.clear()
                 try:
@@ -112,23 +120,30 @@ class Runner:
     async def _take(self) -> bool:
         """Begin with the next job; False when there is none that is due."""
         async with self._claiming:
-            job = await self._store.claim(at=self._now(), fetched=self._fetches_all())
+            job = await self._store.claim(
+                at=self._now(), fetched=self._fetches_all(), trusted=bool(self._suspects)
+            )
             if job is None:
                 return False
             if job.source.digest is None:
                 self._fetching.add(job.id)
             else:
                 self._fetching.discard(job.id)
-            task = asyncio.create_task(self._workshop.work(job))
-            self._tasks[job.id] = task
-        task.add_done_callback(lambda task: self._done(job, task))
+            if job.suspect:
+                self._suspects.add(job.id)
+            self._begin(job, self._workshop.work(job))
         return True
+
+    def _begin(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks[job.id] = asyncio.create_task(work)
+        task.add_done_callback(lambda task: self._done(job, task))
 
     async def _idle_s(self) -> float:
         """How long there is nothing to do if nobody says so."""
         if not self._has_room():
             return _LOOK_S
-        if (due := await self._store.next_due(fetched=self._fetches_all())) is None:
+        due = await self._store.next_due(fetched=self._fetches_all(), trusted=bool(self._suspects))
+        if due is None:
             return _LOOK_S
         return min(_LOOK_S, max(0.0, (due - self._now()).total_seconds()))
 
@@ -136,6 +151,7 @@ class Runner:
         if self._tasks.get(job.id) is task:  # not yet the next attempt's
             del self._tasks[job.id]
             self._fetching.discard(job.id)
+            self._suspects.discard(job.id)
         if not task.cancelled() and (error := task.exception()):
             logger.error(
                 "can't note what came of a job; it is taken up again after a restart",

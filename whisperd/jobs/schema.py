@@ -64,7 +64,9 @@ _DELIVERIES: Final = (
     "CREATE INDEX deliveries_by_turn ON deliveries (due_at, receiver) WHERE state = 'pending'",
 )
 
+_SUSPECTS: Final = ("ALTER TABLE jobs ADD COLUMN suspect INTEGER NOT NULL DEFAULT 0",)
+
 SCHEMA: Final = Schema(
     application_id=0x774A6F62,  # "wJob"
-    migrations=((*_JOBS, *_TRANSCRIPTS, *_DELIVERIES),),
+    migrations=((*_JOBS, *_TRANSCRIPTS, *_DELIVERIES), _SUSPECTS),
 )

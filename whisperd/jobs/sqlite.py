@@ -18,7 +18,7 @@ from whisperd.errors import IdempotencyKeyReused, NotCancellable, StartError
 from whisperd.jobs import rows
 from whisperd.jobs.model import Attempt, Delivery, Job, JobError, JobStatus, JobType, Source
 from whisperd.jobs.schema import SCHEMA
-from whisperd.jobs.store import Store
+from whisperd.jobs.store import Recovered, Store
 from whisperd.sqlite import Database
 from whisperd.transcript.model import Transcript
 
@@ -118,18 +118,19 @@ class SqliteStore(Store):
 
     # ---- the runner ------------------------------------------------------------------------------
 
-    async def recover(self) -> int:
-        def step(db: Connection) -> int:
+    async def recover(self, *, but: Collection[str] = ()) -> Recovered:
+        def step(db: Connection) -> Recovered:
             interrupted = [*rows.jobs(db, "status = 'processing'")]
-            for job in interrupted:
-                _release(db, job)
-            return len(interrupted)
+            released = [_release(db, job) for job in interrupted if job.id not in but]
+            return Recovered(len(released), [job for job in interrupted if job.id in but])
 
         return await self._database.write(step)
 
-    async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
+    async def claim(
+        self, *, at: datetime.datetime, fetched: bool = False, trusted: bool = False
+    ) -> Job | None:
         is_due = "(coalesce(due_at, 0) <= ? OR due_at > ?)"
-        due = f"{_waits(fetched)} AND {is_due} ORDER BY turn, created_at, seq LIMIT 1"
+        due = f"{_waits(fetched, trusted)} AND {is_due} ORDER BY turn, created_at, seq LIMIT 1"
         false = at + _LONGEST_PAUSE
 
         def step(db: Connection) -> Job | None:
@@ -146,8 +147,8 @@ class SqliteStore(Store):
 
         return await self._database.write(step)
 
-    async def next_due(self, *, fetched: bool = False) -> datetime.datetime | None:
-        query = f"SELECT min(due_at) FROM jobs WHERE {_waits(fetched)}"  # noqa: S608 - our own words
+    async def next_due(self, *, fetched: bool = False, trusted: bool = False) -> datetime.datetime | None:
+        query = f"SELECT min(due_at) FROM jobs WHERE {_waits(fetched, trusted)}"  # noqa: S608 - our own words
         return rows.moment(await self._database.read(lambda db: rows.scalar(db, query)))
 
     async def overdue(self, *, at: datetime.datetime) -> Sequence[Job]:
@@ -279,9 +280,9 @@ class SqliteStore(Store):
 # ---- steps of a job ------------------------------------------------------------------------------
 
 
-def _waits(fetched: bool) -> str:
-    """The condition that a job waits for its turn; `fetched`: with its recording."""
-    return "turn IS NOT NULL AND digest IS NOT NULL" if fetched else "turn IS NOT NULL"
+def _waits(fetched: bool, trusted: bool) -> str:
+    """The condition that a job waits for its turn; `fetched`: with its recording; `trusted`: no suspect."""
+    return "turn IS NOT NULL" + " AND digest IS NOT NULL" * fetched + " AND NOT suspect" * trusted
 
 
 def _waiting(job: Job) -> JobStatus:

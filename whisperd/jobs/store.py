@@ -6,10 +6,19 @@ Nothing outside knows what is behind it. Every step can be asked for again after
 
 import datetime
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from whisperd.jobs.model import Attempt, Delivery, Job, JobError, JobStatus, JobType, Source
 from whisperd.transcript.model import Transcript
+
+
+class Recovered(NamedTuple):
+    """What a start found running."""
+
+    released: int
+    """So many were given back."""
+    left: Sequence[Job]
+    """These were not."""
 
 
 class Store(Protocol):
@@ -51,17 +60,22 @@ class Store(Protocol):
 
     # ---- the runner ------------------------------------------------------------------------------
 
-    async def recover(self) -> int:
-        """After a start: give back the jobs that were running, without counting the attempt."""
-
-    async def claim(self, *, at: datetime.datetime, fetched: bool = False) -> Job | None:
-        """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt, which
-        `began` with this revision. `fetched`: of those alone whose recording need not be fetched. One that
-        would be due in more than a day was put off by a clock that was wrong, and is due now.
+    async def recover(self, *, but: Collection[str] = ()) -> Recovered:
+        """After a start: give back the jobs that were running, without counting the attempt. Those with an
+        id of `but` stay as they are.
         """
 
-    async def next_due(self, *, fetched: bool = False) -> datetime.datetime | None:
-        """When the next of the jobs that wait for another attempt is due; `fetched` as above."""
+    async def claim(
+        self, *, at: datetime.datetime, fetched: bool = False, trusted: bool = False
+    ) -> Job | None:
+        """Take the next job that is due: the highest priority, of that the oldest. Counts an attempt, which
+        `began` with this revision. `fetched`: of those alone whose recording need not be fetched; `trusted`:
+        of those alone that are no suspects. One that would be due in more than a day was put off by a clock
+        that was wrong, and is due now.
+        """
+
+    async def next_due(self, *, fetched: bool = False, trusted: bool = False) -> datetime.datetime | None:
+        """When the next of the jobs that wait for another attempt is due; of which, as above."""
 
     async def overdue(self, *, at: datetime.datetime) -> Sequence[Job]:
         """Jobs that have not ended and whose deadline has passed."""

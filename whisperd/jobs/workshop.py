@@ -20,6 +20,7 @@ from whisperd.errors import (
     EngineError,
     MediaError,
     RequestError,
+    ServerDied,
     Unavailable,
     WhisperdError,
 )
@@ -28,6 +29,7 @@ from whisperd.jobs.board import Board, Hearing
 from whisperd.jobs.model import Job, JobError
 from whisperd.jobs.retention import Retention
 from whisperd.jobs.store import Store
+from whisperd.jobs.underway import Marking, Underway
 from whisperd.journal import fields
 from whisperd.media.disk import finish, needing_room
 from whisperd.media.fetch import Fetcher
@@ -54,6 +56,7 @@ class Workshop:
         recordings: Recordings,
         board: Board,
         retention: Retention,
+        underway: Underway,
         *,
         spool: Spool,
         fetcher: Fetcher,
@@ -67,6 +70,7 @@ class Workshop:
         self._recordings = recordings
         self._board = board
         self._retention = retention
+        self._underway = underway
         self._spool = spool
         self._fetcher = fetcher
         self._service = service
@@ -80,12 +84,17 @@ class Workshop:
         """
         self._board.note(job.id)
         try:
-            with self._board.attempt(job) as hearing:
-                await self._try(job, hearing)
+            with self._board.attempt(job) as hearing, self._underway.attempt(job) as mark:
+                await self._try(job, hearing, mark)
         except asyncio.CancelledError:
             # Of a job that has ended meanwhile, this does nothing.
             await finish(self._give_back(job))
             raise
+
+    async def blame(self, job: Job) -> None:
+        """Note that the daemon died while it worked on a job: an attempt that failed as others do."""
+        await self._failed(job, ServerDied("the server died while it worked on this recording"))
+        self._underway.forget(job.id)
 
     def end(self, job: Job, transcript: Transcript | None = None) -> None:
         """Tell everybody who wants to know that a job has ended."""
@@ -104,12 +113,13 @@ class Workshop:
 
     # ---- steps -----------------------------------------------------------------------------------
 
-    async def _try(self, job: Job, hearing: Hearing) -> None:
+    async def _try(self, job: Job, hearing: Hearing, mark: Callable[[], None]) -> None:
         try:
             with needing_room():
                 if job.source.digest is None:
+                    mark()
                     return await self._fetch(job, hearing)
-                transcript = await self._answer(job, hearing)
+                transcript = await self._answer(job, hearing, mark)
         except DeadlineExceeded:
             await self._failed(job, late())
         except WhisperdError as error:
@@ -120,10 +130,10 @@ class Workshop:
         else:
             await self._complete(job, transcript)
 
-    async def _answer(self, job: Job, hearing: Hearing) -> Transcript:
+    async def _answer(self, job: Job, hearing: Hearing, mark: Callable[[], None]) -> Transcript:
         hearing.begin(job)
         async with self._laid_out(job) as audio:
-            return await self._service.process(self._request(job, audio), hearing)
+            return await self._service.process(self._request(job, audio), Marking(hearing, mark))
 
     async def _fetch(self, job: Job, hearing: Hearing) -> None:
         """Fetch the recording and keep it, so that no other attempt need."""

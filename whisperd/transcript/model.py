@@ -186,6 +186,12 @@ class Transcript(Struct, frozen=True, kw_only=True):
         return "".join(segment.text for segment in self.segments).strip()
 
     @property
+    def languages(self) -> list[str]:
+        """The languages that were heard, the main one first."""
+        heard = (self.language, *(segment.language for segment in self.segments))
+        return list(dict.fromkeys(code for code in heard if code))
+
+    @property
     def words(self) -> list[Word]:
         """All words in order."""
         return [word for segment in self.segments for word in segment.words]

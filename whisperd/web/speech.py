@@ -11,7 +11,7 @@ from whisperd.errors import ParameterError
 from whisperd.pipeline import Listener
 from whisperd.transcript.languages import LANGUAGES, code_of
 from whisperd.transcript.model import Notice, Request, SpeakerHints, Transcript
-from whisperd.web.fields import Field, Values, integer, number, plain_name, text
+from whisperd.web.fields import Field, Values, flag, integer, number, plain_name, text
 from whisperd.web.keys import CALLER, EXCHANGE, ORIGIN, SERVICE
 
 T = TypeVar("T")
@@ -30,8 +30,33 @@ def _language(value: str) -> str:
     raise ValueError(f"auto or a language, by code or English name: {', '.join(LANGUAGES)}")
 
 
+def _candidate(value: str) -> str:
+    if code := code_of(value):
+        return code
+    raise ValueError(f"a language, by code or English name: {', '.join(LANGUAGES)}")
+
+
 LANGUAGE: Final = text(
     "language", "The language spoken: a code (`en`) or an English name. `auto` detects it.", _language
+)
+LANGUAGES_FIELD: Final = text(
+    "languages[]",
+    "Where no language is named: it is one of these. With several, each part is written in its own.",
+    _candidate,
+    repeated=True,
+)
+MULTILINGUAL: Final = flag(
+    "multilingual",
+    "Where no language is named: it may change on the way, and each part is written in its own.",
+)
+CONDITION: Final = flag(
+    "condition_on_previous_text",
+    "Let the decoder know what was said before. That takes longer: one part waits for the other.",
+)
+DROP_DOUBTED: Final = flag(
+    "drop_doubted",
+    "Leave out text that may be made up, instead of marking its segments with `doubts`. A warning, "
+    "`text_dropped`, says so.",
 )
 TEMPERATURE: Final = number(
     "temperature",
@@ -44,6 +69,18 @@ HINTS: Final = (
     integer("min_speakers", "At least so many people speak.", minimum=1, maximum=MAX_SPEAKERS),
     integer("max_speakers", "At most so many people speak.", minimum=1, maximum=MAX_SPEAKERS),
 )
+
+
+def candidates(values: Values) -> tuple[str, ...]:
+    """The languages of which it is one, by their codes. Raises ParameterError."""
+    return tuple(dict.fromkeys(code for code in values.every(LANGUAGES_FIELD) if code))
+
+
+def unheard_beside(values: Values, language: str | None) -> list[Field[Any]]:
+    """What has no effect where this language was named: fields about its detection."""
+    if language in (None, "auto"):
+        return []
+    return [LANGUAGES_FIELD, MULTILINGUAL] if values.one(MULTILINGUAL) else [LANGUAGES_FIELD]
 
 
 def speaker_hints(values: Values, fields: Sequence[Field[int | None]] = HINTS) -> SpeakerHints:

@@ -74,7 +74,7 @@ _SYNC: Final = {
 }
 
 
-_PARAMS: Final = {"diarize": "speaker_labels", "language": "language_code"}
+_PARAMS: Final = {"diarize": "speaker_labels", "language": "language_code", "languages": "languages[]"}
 """What callers call a part of the request that has another name inside."""
 
 

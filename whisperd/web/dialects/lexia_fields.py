@@ -13,7 +13,17 @@ from msgspec import Struct
 from whisperd.jobs.model import JobType, Work
 from whisperd.transcript.model import PRIORITIES, Notice
 from whisperd.web.fields import Field, FileField, Values, choice, flag, integer, text
-from whisperd.web.speech import LANGUAGE, hints_of, ignored
+from whisperd.web.speech import (
+    CONDITION,
+    DROP_DOUBTED,
+    LANGUAGE,
+    LANGUAGES_FIELD,
+    MULTILINGUAL,
+    candidates,
+    hints_of,
+    ignored,
+    unheard_beside,
+)
 
 T = TypeVar("T")
 
@@ -64,7 +74,7 @@ AUDIO_URL: Final = text(
 LANGUAGE_CODE: Final = text(
     "language_code",
     "The language spoken: a code (`en`) or an English name; `auto` detects it. French where there is neither "
-    "this nor `language_detection`.",
+    "this nor `language_detection`, `languages[]` or `multilingual`.",
     LANGUAGE.parse,
 )
 LANGUAGE_DETECTION: Final = flag("language_detection", "Detect the language, where none is named.")
@@ -125,14 +135,18 @@ def _with_earlier(*fields: Field[Any]) -> tuple[Field[Any], ...]:
 TRANSCRIPTION: Final = _with_earlier(
     LANGUAGE_CODE,
     LANGUAGE_DETECTION,
+    LANGUAGES_FIELD,
+    MULTILINGUAL,
     PUNCTUATE,
     FORMAT_TEXT,
     SPEAKER_LABELS,
     *_OF_SPEAKERS,
     WORD_TIMESTAMPS,
     PROMPT,
+    CONDITION,
     HOTWORDS,
     MODEL,
+    DROP_DOUBTED,
 )
 DIARIZATION: Final = _with_earlier(*_OF_SPEAKERS)
 OF_JOBS: Final[tuple[Field[Any], ...]] = (AUDIO_URL, WEBHOOK_URL, PRIORITY, DEADLINE, METADATA)
@@ -153,9 +167,15 @@ class Asked(Struct, frozen=True, kw_only=True):
 def transcription(values: Values, *, known: tuple[Field[Any], ...]) -> Asked:
     """What a transcription is asked for, where these fields are `known`. Raises ParameterError."""
     speakers = _either(values, SPEAKER_LABELS)
+    languages, multilingual = candidates(values), values.one(MULTILINGUAL)
+    detects = values.one(LANGUAGE_DETECTION) or multilingual or languages
+    named = _either(values, LANGUAGE_CODE)
     work = Work(
-        language=_either(values, LANGUAGE_CODE)
-        or ("auto" if values.one(LANGUAGE_DETECTION) else DEFAULT_LANGUAGE),
+        language=named or ("auto" if detects else DEFAULT_LANGUAGE),
+        languages=languages,
+        multilingual=multilingual,
+        condition_on_previous_text=values.one(CONDITION),
+        drop_doubted=values.one(DROP_DOUBTED),
         words=values.one(WORD_TIMESTAMPS),
         speakers=speakers,
         hints=hints_of(*(_either(values, field) for field in _OF_SPEAKERS)),
@@ -163,7 +183,8 @@ def transcription(values: Values, *, known: tuple[Field[Any], ...]) -> Asked:
         prompt=values.one(PROMPT),
         hotwords=values.one(HOTWORDS),
     )
-    unheard: list[Field[Any]] = [field for field in (PUNCTUATE, FORMAT_TEXT) if not values.one(field)]
+    unheard = unheard_beside(values, named)
+    unheard += [field for field in (PUNCTUATE, FORMAT_TEXT) if not values.one(field)]
     if not speakers:
         unheard += [field for field in _with_earlier(*_OF_SPEAKERS) if field in values]
     return Asked(

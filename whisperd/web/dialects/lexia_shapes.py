@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from whisperd.jobs.model import Job, JobStatus
 from whisperd.transcript import turns
-from whisperd.transcript.model import Notice, Segment, Transcript
+from whisperd.transcript.model import Doubt, Notice, Segment, Transcript
 
 ResultStatus = Literal["queued", "processing", "completed", "error"]
 """What a transcription or diarization is called; a job's own status has more words."""
@@ -62,6 +62,10 @@ class SegmentJson(Struct, frozen=True, kw_only=True):
     """Mean of the words'; without words, the mean of the tokens'."""
     words: list[WordJson] | None
     speaker: str | None
+    language: str | None
+    """A code, where it is not that of the whole."""
+    doubts: list[Doubt]
+    """Why the text may not be what was said."""
 
 
 class UtteranceJson(Struct, frozen=True, kw_only=True):
@@ -142,6 +146,8 @@ def segment_json(segment: Segment, *, with_words: bool = False) -> SegmentJson:
         confidence=confidence([segment]) or 0.0,
         words=words([segment]) if with_words else None,
         speaker=segment.speaker,
+        language=segment.language,
+        doubts=segment.doubts,
     )
 
 

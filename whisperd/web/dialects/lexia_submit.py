@@ -165,7 +165,10 @@ def _values(body: Struct) -> Values:
     given = {name: value for name, value in structs.asdict(body).items() if value is not None}
     return Values(
         {
-            name: [value if isinstance(value, str) else msgspec.json.encode(value).decode()]
+            name: [
+                one if isinstance(one, str) else msgspec.json.encode(one).decode()
+                for one in (value if isinstance(value, list) else [value])
+            ]
             for name, value in given.items()
         }
     )

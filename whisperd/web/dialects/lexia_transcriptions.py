@@ -41,6 +41,8 @@ class TranscriptionBody(Struct, frozen=True, kw_only=True):
     audio_url: str
     language_code: str | None = None
     language_detection: bool | None = None
+    languages: list[str] | None = None
+    multilingual: bool | None = None
     punctuate: bool | None = None
     format_text: bool | None = None
     speaker_labels: bool | None = None
@@ -49,8 +51,10 @@ class TranscriptionBody(Struct, frozen=True, kw_only=True):
     max_speakers_expected: int | None = None
     word_timestamps: bool | None = None
     prompt: str | None = None
+    condition_on_previous_text: bool | None = None
     hotwords: str | None = None
     model: str | None = None
+    drop_doubted: bool | None = None
     webhook_url: str | None = None
     priority: Priority | None = None
     deadline: str | float | None = None

@@ -65,6 +65,8 @@ class TranscriptionJson(Struct, frozen=True, kw_only=True):
     segments: list[SegmentJson] | None
     speakers: list[str] | None
     metadata: dict[str, Any] | None
+    languages: list[str] | None
+    """Those that were heard, the main one first."""
     warnings: list[Notice]
     """What of the request has no effect, and how the answer is less than was asked for."""
 
@@ -115,6 +117,7 @@ def transcription(
         segments=None if segments is None else [segment_json(segment) for segment in segments],
         speakers=sorted({turn.speaker for turn in found.turns}, key=_place) if found and speakers else None,
         metadata=details.metadata,
+        languages=transcript.languages if transcript else None,
         warnings=[*details.warnings, *(transcript.warnings if transcript else ())],
     )
 
@@ -150,7 +153,7 @@ QUEUED: Final = {
     "estimated_completion": None,
 }
 _WORD: Final = {"text": "Bonjour.", "start": 0, "end": 360, "confidence": 0.95, "speaker": "A"}
-COMPLETED: Final = {
+COMPLETED: Final[dict[str, Any]] = {
     "id": ID,
     "status": "completed",
     "audio_url": None,
@@ -182,9 +185,12 @@ COMPLETED: Final = {
             "confidence": 0.95,
             "words": None,
             "speaker": "A",
+            "language": None,
+            "doubts": [],
         }
     ],
     "speakers": ["A"],
     "metadata": None,
+    "languages": ["fr"],
     "warnings": [],
 }

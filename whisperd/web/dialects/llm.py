@@ -1,9 +1,10 @@
 """Chats and completions: passed on to the language model's server, and its answer back.
 
-Nothing is changed on the way but the model's name, where it is mapped.
+Nothing is changed on the way but the model's name, where it is mapped, and that tokens are always counted.
 """
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from whisperd.llm import Answer
 from whisperd.web.bodies import read_json
 from whisperd.web.dialects import llm_examples as examples
 from whisperd.web.dialects.llm_errors import refusal
+from whisperd.web.dialects.llm_tokens import Folding, Part, Tokens, counting
 from whisperd.web.dialects.openai_errors import DIALECT, error_body
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.keys import EXCHANGE, LLM
@@ -42,13 +44,6 @@ class Prompt(Struct, frozen=True, kw_only=True):
     stream: bool | UnsetType = UNSET
 
 
-class _Tokens(Struct, frozen=True):
-    """What was used, as OpenAI's protocol has it."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 async def chat(request: web.Request) -> web.StreamResponse:
     """Pass a conversation on. Raises UnknownRoute, UnknownModel, UpstreamFailed, and as `read_json` does."""
     return await _pass_on(request, "chat/completions", await _read(request))
@@ -70,8 +65,9 @@ async def _pass_on(request: web.Request, path: str, body: dict[str, Raw]) -> web
     model = models.upstream_name(asked)
     if model is not None:
         body = body | {"model": _raw(model)}
-    passage = _Passage(request, None if model is None else asked)
-    async with models.ask(path, msgspec.json.encode(body)) as answer:
+    counted = counting(body)
+    passage = _Passage(request, None if model is None else asked, Folding(active=counted is not None))
+    async with models.ask(path, msgspec.json.encode(counted or body)) as answer:
         if answer.status != 200:
             return await refusal(answer)
         if answer.content_type == "text/event-stream":
@@ -82,10 +78,11 @@ async def _pass_on(request: web.Request, path: str, body: dict[str, Raw]) -> web
 class _Passage:
     """An answer on its way back."""
 
-    def __init__(self, request: web.Request, model: str | None) -> None:
+    def __init__(self, request: web.Request, model: str | None, folding: Folding) -> None:
         self._request = request
         self._model = model
         """The name that the caller gave the model, where the server knows another."""
+        self._folding = folding
 
     async def events(self, answer: Answer) -> web.StreamResponse:
         """Send its events on as they come. Raises UpstreamFailed before the first; later it is an event."""
@@ -93,7 +90,10 @@ class _Passage:
         try:
             async with contextlib.aclosing(beating(answer.events(), events)) as pieces:
                 async for data in pieces:
-                    await events.send(data if data == _DONE else self.changed(data))
+                    for told in self._told(data):
+                        await events.send(told)
+            for told in self._rest():
+                await events.send(told)
         except UpstreamFailed as error:
             if not events.begun:
                 raise
@@ -102,21 +102,41 @@ class _Passage:
         return await events.end()
 
     def changed(self, data: bytes) -> bytes:
-        """The answer, or a part of it, under the caller's name for the model. Raises UpstreamFailed."""
+        """The answer under the caller's name for the model. Raises UpstreamFailed."""
+        return self._named(self._read(data))
+
+    def _told(self, data: bytes) -> Iterator[bytes]:
+        """What the caller is told now that an event has come. Raises UpstreamFailed."""
+        if data == _DONE:
+            yield from self._rest()
+            yield data
+        else:
+            yield from map(self._named, self._folding.fold(self._read(data)))
+
+    def _rest(self) -> Iterator[bytes]:
+        """What was held back until now."""
+        return map(self._named, self._folding.rest())
+
+    def _read(self, data: bytes) -> Part:
+        """The answer, or a part of it, with the tokens that it counts noted. Raises UpstreamFailed."""
         try:
-            part = msgspec.json.decode(data, type=dict[str, Raw])
+            part = msgspec.json.decode(data, type=Part)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UpstreamFailed("the language model's server answered with what is no JSON object") from None
         if usage := part.get("usage"):
             self._note(usage)
-        if self._model is None or "model" not in part:
-            return data
-        return msgspec.json.encode(part | {"model": _raw(self._model)})
+        return part
+
+    def _named(self, part: Part) -> bytes:
+        """The same under the caller's name for the model."""
+        if self._model is not None and "model" in part:
+            part = part | {"model": _raw(self._model)}
+        return msgspec.json.encode(part)
 
     def _note(self, usage: Raw) -> None:
         """Keep the latest count of tokens: a stream may count as it goes."""
         with contextlib.suppress(msgspec.ValidationError):  # null, or not counted in the way of OpenAI
-            tokens = msgspec.json.decode(usage, type=_Tokens)
+            tokens = msgspec.json.decode(usage, type=Tokens)
             exchange = self._request[EXCHANGE]
             exchange.tokens_input, exchange.tokens_output = tokens.prompt_tokens, tokens.completion_tokens
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from whisperd.errors import UpstreamFailed
 from whisperd.llm import Answer
 from whisperd.web.bodies import json_reply
-from whisperd.web.dialects.openai_errors import ErrorBody, ErrorDetail
+from whisperd.web.dialects.openai_errors import ErrorBody, ErrorDetail, error_type
 
 _OURS: Final = {401, 403, 407}
 """Not the caller's fault: it is this server's key that was refused."""
@@ -25,7 +25,7 @@ async def refusal(answer: Answer) -> web.Response:
     if "message" not in told:
         raise UpstreamFailed(f"the language model's server answered {status}")
     kind, param, code = (_text(told.get(key)) for key in ("type", "param", "code"))
-    detail = ErrorDetail(told["message"], kind or "invalid_request_error", param, code or _CODES.get(status))
+    detail = ErrorDetail(told["message"], kind or error_type(status), param, code or _CODES.get(status))
     response = json_reply(ErrorBody(detail), status)
     if answer.retry_after:
         response.headers["Retry-After"] = answer.retry_after

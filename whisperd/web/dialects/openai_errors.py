@@ -5,11 +5,11 @@ from typing import Final
 from aiohttp import web
 from msgspec import Struct
 
-from whisperd.errors import WhisperdError
+from whisperd.errors import RateLimited, WhisperdError
 from whisperd.web.bodies import json_reply
 from whisperd.web.endpoint import Dialect
 
-_PARAMS: Final = {"known_speakers": "known_speaker_references[]"}
+_PARAMS: Final = {"known_speakers": "known_speaker_references[]", "languages": "languages[]"}
 """What callers call a part of the request that has another name inside."""
 
 
@@ -28,11 +28,18 @@ class ErrorBody(Struct, frozen=True):
     error: ErrorDetail
 
 
+def error_type(status: int) -> str:
+    """OpenAI's kind of error; for a limit it is what was counted."""
+    if status == RateLimited.status:
+        return "requests"
+    return "invalid_request_error" if status < 500 else "server_error"
+
+
 def error_body(error: WhisperdError) -> ErrorBody:
     """`{"error": {message, type, param, code}}`."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
     param = getattr(error, "param", None)
-    return ErrorBody(ErrorDetail(error.message, kind, _PARAMS.get(param or "", param), error.code))
+    param = _PARAMS.get(param or "", param)
+    return ErrorBody(ErrorDetail(error.message, error_type(error.status), param, error.code))
 
 
 def render_error(_: web.Request, error: WhisperdError) -> web.Response:

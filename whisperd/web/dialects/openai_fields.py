@@ -8,13 +8,24 @@ from typing import Any, Final, Literal
 from msgspec import structs
 
 from whisperd.errors import ParameterError
-from whisperd.transcript.languages import LANGUAGES, code_of
 from whisperd.transcript.model import Notice, Request
 from whisperd.web.dialects import openai_voices
 from whisperd.web.dialects.openai_chunking import CHUNKING, read_detection
 from whisperd.web.dialects.openai_voices import read_voices
 from whisperd.web.fields import Field, FileField, Values, choice, flag, text
-from whisperd.web.speech import HINTS, LANGUAGE, TEMPERATURE, ignored, speaker_hints
+from whisperd.web.speech import (
+    CONDITION,
+    DROP_DOUBTED,
+    HINTS,
+    LANGUAGE,
+    LANGUAGES_FIELD,
+    MULTILINGUAL,
+    TEMPERATURE,
+    candidates,
+    ignored,
+    speaker_hints,
+    unheard_beside,
+)
 
 OPENAI_MODELS: Final = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
 """Names of OpenAI's own models, which stand for the configured one; those in gpt-4o also with an ending."""
@@ -27,12 +38,6 @@ _STREAMED: Final = ("json", "text", "diarized_json")
 def is_openais(model: str) -> bool:
     """Whether a model is one of OpenAI's, such as `gpt-4o-mini-transcribe-2025-12-15`."""
     return model in OPENAI_MODELS or model.startswith(("gpt-4o-transcribe-", "gpt-4o-mini-transcribe-"))
-
-
-def _candidate(value: str) -> str:
-    if code := code_of(value):
-        return code
-    raise ValueError(f"a language, by code or English name: {', '.join(LANGUAGES)}")
 
 
 def _included(value: str) -> str:
@@ -58,28 +63,9 @@ GRANULARITIES: Final = choice(
     default="segment",
     repeated=True,
 )
-LANGUAGES_FIELD: Final = text(
-    "languages[]",
-    "Where no `language` is sent: it is one of these. With several, each part is written in its own.",
-    _candidate,
-    repeated=True,
-)
-MULTILINGUAL: Final = flag(
-    "multilingual",
-    "Where no `language` is sent: it may change on the way, and each part is written in its own.",
-)
 PROMPT: Final = text("prompt", "Text that the recording follows on, for its style and its names.")
 KEYWORDS: Final = text("keywords[]", "Words that are likely to come up.", repeated=True)
 HOTWORDS: Final = text("hotwords", "The same as one text.")
-CONDITION: Final = flag(
-    "condition_on_previous_text",
-    "Let the decoder know what was said before. That takes longer: one part waits for the other.",
-)
-DROP_DOUBTED: Final = flag(
-    "drop_doubted",
-    "Leave out text that may be made up, instead of marking its segments with `doubts`. A warning, "
-    "`text_dropped`, says so.",
-)
 INCLUDE: Final = text(
     "include[]",
     "`logprobs`: with `json`, the log of each word's probability. The unit is the word.",
@@ -169,7 +155,7 @@ def read_spoken(values: Values, audio: Path, *, words: bool) -> Request:
     return Request(
         audio=audio,
         language=values.one(LANGUAGE),
-        languages=tuple(dict.fromkeys(code for code in values.every(LANGUAGES_FIELD) if code)),
+        languages=candidates(values),
         multilingual=values.one(MULTILINGUAL),
         detection=read_detection(values),
         condition_on_previous_text=values.one(CONDITION),
@@ -201,13 +187,9 @@ async def read_request(values: Values, shape: Shape, audio: Path, *, words: bool
 
 def without_effect(values: Values, shape: Shape, wanted: Request) -> list[Notice]:
     """Notices for what was sent in vain."""
-    unheard: list[Field[Any]] = []
+    unheard = unheard_beside(values, wanted.language)
     if values.one(STREAM) and not shape.stream:
         unheard.append(STREAM)
-    if wanted.language not in (None, "auto"):
-        unheard.append(LANGUAGES_FIELD)
-        if wanted.multilingual:
-            unheard.append(MULTILINGUAL)
     if not wanted.speakers:
         unheard += (*HINTS, *openai_voices.FIELDS)
     return ignored(values, known=FORM, unheard=unheard)

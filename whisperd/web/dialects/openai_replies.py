@@ -227,10 +227,7 @@ def plain(
 
 def languages(transcript: Transcript, shape: Shape) -> list[Language] | UnsetType:
     """The languages that were heard, where the answer is to have them."""
-    if not shape.languages:
-        return UNSET
-    heard = (transcript.language, *(segment.language for segment in transcript.segments))
-    return [Language(code) for code in dict.fromkeys(heard) if code]
+    return list(map(Language, transcript.languages)) if shape.languages else UNSET
 
 
 def logprobs(words: Iterable[Word]) -> list[Logprob]:

@@ -11,17 +11,11 @@ from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Transcript
 from whisperd.web.dialects import openai_examples as examples
 from whisperd.web.dialects.openai_errors import DIALECT
-from whisperd.web.dialects.openai_fields import (
-    CONDITION,
-    DROP_DOUBTED,
-    FILE,
-    MODEL,
-    is_openais,
-)
+from whisperd.web.dialects.openai_fields import FILE, MODEL, is_openais
 from whisperd.web.dialects.openai_replies import CONTENT_TYPES, VerboseSegment, verbose
 from whisperd.web.endpoint import Endpoint, Reply
 from whisperd.web.fields import Field, choice, flag, text
-from whisperd.web.speech import TEMPERATURE, ignored, process, reply
+from whisperd.web.speech import CONDITION, DROP_DOUBTED, TEMPERATURE, ignored, process, reply
 from whisperd.web.uploads import receive
 
 

@@ -36,7 +36,8 @@ NAMES: Final = text(
 )
 REFERENCES: Final = text(
     "known_speaker_references[]",
-    "The voice of each of them, in the same order: 2 to 10 seconds in any container, as a data URL.",
+    "The voice of each of them, in the same order: 2 seconds or longer (OpenAI takes up to 10) in any "
+    "container, as a data URL.",
     _reference,
     repeated=True,
     max_bytes=8 * 2**20,
