@@ -85,6 +85,10 @@ CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = (
 
 _MAX_REQUEST_LINE: Final = 2**18
 """Bytes: presigned URLs and whole sentences travel in queries."""
+_LINGERING_S: Final = 60
+"""An upload that was refused may go on for so long. Then it is cut off, and over TLS some clients (urllib3,
+and so requests) find an error of the connection instead of the answer.
+"""
 
 
 def served(dialects: Sequence[str]) -> list[Endpoint]:
@@ -124,7 +128,8 @@ def create_app(
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
     app = web.Application(
-        middlewares=[middleware.exchange], handler_args={"max_line_size": _MAX_REQUEST_LINE}
+        middlewares=[middleware.exchange],
+        handler_args={"max_line_size": _MAX_REQUEST_LINE, "lingering_time": _LINGERING_S},
     )
     endpoints = served(live.current.api.dialects)
     app[LIVE] = live

@@ -64,6 +64,10 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         if isinstance(known, Unauthorized):
             response.headers["WWW-Authenticate"] = "Bearer"
+        if not request.content.is_eof():
+            # More is to come, and nobody wants it. Clients that look stop sending when they are told so; what
+            # the others send is thrown away for a while, so that they come to read the answer.
+            response.force_close()
     if this.failure:
         _account(request, this, this.failure.status, "failed", this.failure.code)
         return response
