@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import FormData
 from conftest import changed, until
 from fake_service import RECORDING, Web, serving
-from test_web_uploads import CLOSED, MULTIPART, OPENED, connection, part
+from test_web_uploads import CLOSED, MULTIPART, OPENED, connection, outcomes, part
 
 from whisperd.config.live import Live
 from whisperd.errors import QueueFull, RateLimited
@@ -214,6 +215,42 @@ async def test_a_body_that_has_come_leaves_the_connection_as_it_was(web: Web) ->
         response = await web.client.post(OPENAI, data=body, headers={"Content-Type": MULTIPART})
         assert response.status == 503
         assert "Connection" not in response.headers
+
+
+@pytest.mark.parametrize("header", ["Via: 1.1 Caddy", "X-Forwarded-For: 10.0.0.9", "Forwarded: for=10.0.0.9"])
+async def test_a_proxy_is_answered_when_all_has_come_and_nothing_of_it_is_kept(web: Web, header: str) -> None:
+    """Caddy breaks off what its client still sends as soon as it has an answer, which is lost with that."""
+    body = MODEL + OPENED + bytes(2**20) + CLOSED
+    async with connection(web) as (reader, writer):
+        head = (f"POST {OPENAI} HTTP/1.1", "Host: x", header, f"Content-Type: {MULTIPART}")
+        writer.write("\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body[:-1])
+        await writer.drain()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+        assert web.spooled() == []
+        writer.write(body[-1:])
+        told = await reader.readuntil(b"\r\n\r\n")
+    assert b" 503 " in told
+    assert b"Connection: close" not in told
+
+
+async def test_a_proxy_whose_client_waits_to_be_asked_is_answered_at_once(live: Live) -> None:
+    async with serving(only(live, "openai")) as web:
+        web.service.full = QueueFull("full", retry_after_s=7)
+        lines = ("Expect: 100-continue", "X-Forwarded-For: 10.0.0.9")
+        assert (await answer(web, "/v1/audio/translations", b"", *lines)).status == 503
+
+
+async def test_a_client_that_leaves_while_it_is_refused_is_told_of_in_the_journal(
+    web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connection(web) as (_, writer):
+        head = (f"POST {OPENAI} HTTP/1.1", "Host: x", "Via: 1.1 x", f"Content-Type: {MULTIPART}")
+        body = MODEL + OPENED + bytes(2**20)
+        writer.write("\r\n".join([*head, f"Content-Length: {TOLD}", "", ""]).encode() + body)
+        await writer.drain()
+    await until(lambda: outcomes(caplog) == ["cancelled"])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ from whisperd.web.keys import (
     SPOOL,
 )
 from whisperd.web.routing import DoubledSlashes, single_slashes
+from whisperd.web.unread import LINGERING_S
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai_translations.ENDPOINT,
@@ -85,10 +86,6 @@ CROSSROADS: Final[tuple[tuple[Way, ...], ...]] = (
 
 _MAX_REQUEST_LINE: Final = 2**18
 """Bytes: presigned URLs and whole sentences travel in queries."""
-_LINGERING_S: Final = 60
-"""An upload that was refused may go on for so long. Then it is cut off, and over TLS some clients (urllib3,
-and so requests) find an error of the connection instead of the answer.
-"""
 
 
 def served(dialects: Sequence[str]) -> list[Endpoint]:
@@ -129,7 +126,7 @@ def create_app(
     malformed.keep_out_of_the_log()
     app = web.Application(
         middlewares=[middleware.exchange],
-        handler_args={"max_line_size": _MAX_REQUEST_LINE, "lingering_time": _LINGERING_S},
+        handler_args={"max_line_size": _MAX_REQUEST_LINE, "lingering_time": LINGERING_S},
     )
     endpoints = served(live.current.api.dialects)
     app[LIVE] = live
