@@ -9,6 +9,7 @@ FLAVOUR ?= cpu
 KILLS ?= 500
 MINUTES ?= inf
 SEED ?= 1
+AUDIT := $(BIN)/python packaging/locks/audit
 MODELS := tiny.en base diarization
 # What the package build and the tests under a real systemd take from Debian.
 SYSTEM_PACKAGES := caddy curl dbus debhelper dpkg-dev elixir faketime iproute2 lintian man-db mmdebstrap openssl procps python3-pip python3-venv systemd util-linux zstd
@@ -18,7 +19,7 @@ run models: export WHISPERD_PATHS__STATE = $(CURDIR)/$(STATE)
 run models: export WHISPERD_PATHS__SPOOL = $(CURDIR)/$(STATE)/spool
 run models: export WHISPERD_PATHS__RUN = $(CURDIR)/$(STATE)/run
 
-.PHONY: help demo run test check lint format deb bench torture soak fuzz models lock setup system clean
+.PHONY: help demo run test check audit lint format deb bench torture soak fuzz models lock setup system clean
 
 help: ## Say what can be done
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +33,12 @@ run: models ## Run the daemon from this directory
 test: lint models deb ## Everything, the package under a real systemd too (40 minutes on 2 cores)
 	$(BIN)/pytest
 
-check: lint ## What needs neither models nor a package (2 minutes)
+check: lint ## What needs neither models nor a package, and an audit of the dependencies (2 minutes)
 	$(BIN)/pytest -m "not engine and not box"
+	@$(AUDIT) || test $$? = 2  # 2: nobody could be asked, which it says; CI and `make test` do not ask
+
+audit: setup ## Ask after known vulnerabilities of the dependencies
+	$(AUDIT)
 
 lint: setup ## Style and types
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
-from whisperd.errors import UnknownModel, UrlNotFound
+from whisperd.errors import UnknownModel, UrlNotFound, WhisperdError
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.desk import Desk
 from whisperd.jobs.sqlite import open_store
@@ -110,6 +110,8 @@ class FakeService(Service):
     def __init__(self) -> None:
         self.answer = TRANSCRIPT
         self.error: Exception | None = None
+        self.full: WhisperdError | None = None
+        """Refuses whoever is not patient."""
         self.late_error: Exception | None = None
         """Raised when the segments were told of already."""
         self.state = READY
@@ -131,7 +133,16 @@ class FakeService(Service):
         if request.model not in (None, *self.models()):
             raise UnknownModel(f"no model {request.model!r} here", param="model")
 
+    def check_room(self, request: Request) -> None:
+        if self.full and not request.patient:
+            raise self.full
+
+    def check_room_for_any(self, client: str) -> None:  # noqa: ARG002
+        if self.full:
+            raise self.full
+
     async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
+        self.check_room(request)
         self._fail()
         self.check(request)
         self.requests.append(request)

@@ -11,7 +11,7 @@ from test_pool_devices import ask, ended, pool_of, scheduler_over, settled
 
 from whisperd.admission import Admission
 from whisperd.config.live import Live
-from whisperd.errors import NotReady, QueueFull, RateLimited
+from whisperd.errors import Draining, NotReady, QueueFull, RateLimited
 from whisperd.scheduler import Role
 
 ROLES = (Role("transcribe"),)
@@ -134,6 +134,29 @@ async def test_of_what_others_sent_as_much_as_their_share_counts_before_it_is_de
             await let_in(admission, 100, deadline_s=29, client="cid")
         with pytest.raises(QueueFull, match="300 seconds of audio are to be done before"):
             await let_in(admission, 100, deadline_s=29, client="bob")
+
+
+async def test_whether_a_request_would_be_refused_can_be_asked_before(
+    admission: Admission, live: Live
+) -> None:
+    live.current = changed(live.current, "limits", waiting=1)
+    tasks = await busy(admission, 1000)
+    admission.check(ROLES, deadline_s=101)
+    for _ in range(32):
+        await let_in(admission, 500, deadline_s=200)
+    with pytest.raises(QueueFull, match="no answer would be there within 99 seconds"):
+        admission.check(ROLES, deadline_s=99)
+    admission.check(deadline_s=99)
+    assert admission.active == 0
+    async with contextlib.AsyncExitStack() as stack:
+        for client in ("ann", "bob", "cid", "dan", "eve"):
+            await stack.enter_async_context(admission.admitted(ROLES, client=client, deadline_s=1000))
+        with pytest.raises(QueueFull, match="the limit is 1"):
+            admission.check()
+    admission.draining = True
+    with pytest.raises(Draining):
+        admission.check()
+    await ended(*tasks)
 
 
 async def test_a_patient_request_is_let_in_whatever_there_is_to_do(admission: Admission, live: Live) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from conftest import changed, fake_worker, scheduler_of, until
+from msgspec import structs
 
 from whisperd.config.live import Live
 from whisperd.config.units import Duration
@@ -203,6 +204,27 @@ async def test_a_full_queue_refuses_at_once(live: Live, recording: Path) -> None
             task.cancel()
         await asyncio.wait(waiting)
         await service.process(Request(audio=recording))
+
+
+async def test_a_full_queue_can_be_told_before_there_is_a_recording(live: Live, recording: Path) -> None:
+    live.current = changed(live.current, "limits", waiting=2)
+    nowhere = Request(audio=Path())
+    async with running(live, slots=1) as service:
+        service.check_room(nowhere)
+        service.check_room_for_any("ann")
+        waiting = [
+            asyncio.create_task(service.process(Request(audio=recording, prompt="wait"))) for _ in range(3)
+        ]
+        await until(lambda: service.status().waiting == 2)
+        with pytest.raises(QueueFull, match="the limit is 2"):
+            service.check_room(nowhere)
+        with pytest.raises(QueueFull, match="the limit is 2"):
+            service.check_room_for_any("ann")
+        service.check_room(structs.replace(nowhere, patient=True))
+        service.check_room(structs.replace(nowhere, model="of nobody"))  # which is told by `process`
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
 
 
 async def test_a_deadline_ends_the_request_and_frees_the_worker(live: Live, recording: Path) -> None:

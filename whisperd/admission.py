@@ -104,9 +104,11 @@ class Admission:
         `roles` are those that work on its recording, all at the same time. Raises Draining, NotReady,
         QueueFull, RateLimited, DeadlineExceeded.
         """
-        if self.draining:
-            raise Draining("the server is shutting down")
-        allowed_s = self._live.current.limits.wait if deadline_s is None else deadline_s
+        if patient:
+            self._check_draining()
+        else:
+            self.check(roles, deadline_s=deadline_s, priority=priority, client=client)
+        allowed_s = self._allowed_s(deadline_s)
         came = self._clock()
         undecoded = Counter((role, priority, client) for role in roles)
 
@@ -118,13 +120,6 @@ class Admission:
                 left_s = allowed_s - (self._clock() - came)
                 self._check_time(seconds, roles, left_s, priority=priority, client=client)
 
-        if not patient:
-            self._check_room(client)
-            for role in roles:
-                ahead_s = self._usual_s * self._undecoded_before(role, priority, client)
-                self._check_time(
-                    self._shortest_s, [role], allowed_s, priority=priority, client=client, ahead_s=ahead_s
-                )
         deadline = asyncio.timeout(allowed_s)
         self._deadlines.add(deadline)
         self._clients[client] += 1
@@ -150,6 +145,38 @@ class Admission:
             self.tally.last_processed_at = datetime.datetime.now(datetime.UTC)
             if not self._deadlines:
                 self._idle.set()
+
+    def check(
+        self,
+        roles: Collection[Role] = (),
+        *,
+        deadline_s: float | None = None,
+        priority: Priority = "high",
+        client: str = "",
+    ) -> None:
+        """Raise what `admitted` would raise for a request that came now, however long its recording is.
+
+        Without `roles`, whoever may work on it.
+        """
+        self._check_draining()
+        self._check_room(client)
+        for role in roles:
+            ahead_s = self._usual_s * self._undecoded_before(role, priority, client)
+            self._check_time(
+                self._shortest_s,
+                [role],
+                self._allowed_s(deadline_s),
+                priority=priority,
+                client=client,
+                ahead_s=ahead_s,
+            )
+
+    def _allowed_s(self, deadline_s: float | None) -> float:
+        return self._live.current.limits.wait if deadline_s is None else deadline_s
+
+    def _check_draining(self) -> None:
+        if self.draining:
+            raise Draining("the server is shutting down")
 
     def _check_room(self, client: str) -> None:
         """Raise where the workers are not up, or there are too many requests, of this client or of all."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from whisperd import __version__
 from whisperd.admission import Admission
 from whisperd.config.live import Live
-from whisperd.errors import EngineError, ParameterError
+from whisperd.errors import EngineError, ParameterError, RequestError
 from whisperd.lane import Lane
 from whisperd.offer import Offer
 from whisperd.pipeline import Listener, Pipeline
@@ -80,6 +80,27 @@ class Service:
         """Raise RequestError for what is wrong with a request whatever its recording is."""
         self._settled(request)
 
+    def check_room(self, request: Request) -> None:
+        """Raise what `process` would raise if it were called now, for want of room alone: what is wrong with
+        the request is told by `process`, which sees all of it. A patient request has room at any time.
+        """
+        if request.patient:
+            return
+        try:
+            role, _ = self._settled(request)
+        except RequestError:
+            return
+        self._admission.check(
+            _roles(request, role),
+            deadline_s=request.deadline_s,
+            priority=request.priority,
+            client=request.client,
+        )
+
+    def check_room_for_any(self, client: str) -> None:
+        """Raise what `process` would raise now for whatever this client asked that is not patient."""
+        self._admission.check(client=client)
+
     async def process(self, request: Request, listener: Listener | None = None) -> Transcript:
         """Tell what was said in a recording, or by whom. Cancelling the task frees the engine.
 
@@ -87,9 +108,8 @@ class Service:
         DeadlineExceeded, EngineError.
         """
         role, language = self._settled(request)
-        roles = {role, Role("diarize")} if request.speakers else {role}
         async with self._admission.admitted(
-            roles,
+            _roles(request, role),
             deadline_s=request.deadline_s,
             priority=request.priority,
             client=request.client,
@@ -279,6 +299,11 @@ class Service:
             running=lane.running,
             waiting=waiting,
         )
+
+
+def _roles(request: Request, role: Role) -> set[Role]:
+    """Who works on the request's recording, where `role` answers it."""
+    return {role, Role("diarize")} if request.speakers else {role}
 
 
 def _queue_status(pool: Pool) -> QueueStatus:

@@ -189,7 +189,7 @@ class Box:
 
     # ---- the service over HTTP
 
-    def send(self, path: str, *curl_options: str) -> Request:
+    def send(self, path: str, *curl_options: str, scheme: str = "http") -> Request:
         """Begin a request to the service, by curl."""
         command = [
             "curl",
@@ -197,7 +197,7 @@ class Box:
             "--write-out",
             "\n%{http_code}",
             *curl_options,
-            f"http://127.0.0.1:{PORT}{path}",
+            f"{scheme}://127.0.0.1:{PORT}{path}",
         ]
         environment = os.environ | {"SDBOX_OWNER": str(os.getpid())}
         curl = subprocess.Popen(

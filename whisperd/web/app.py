@@ -56,6 +56,7 @@ from whisperd.web.keys import (
     SPOOL,
 )
 from whisperd.web.routing import DoubledSlashes, single_slashes
+from whisperd.web.unread import LINGERING_S
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     openai_translations.ENDPOINT,
@@ -124,7 +125,8 @@ def create_app(
     """Everything that is served on the sockets of `server.listen`."""
     malformed.keep_out_of_the_log()
     app = web.Application(
-        middlewares=[middleware.exchange], handler_args={"max_line_size": _MAX_REQUEST_LINE}
+        middlewares=[middleware.exchange],
+        handler_args={"max_line_size": _MAX_REQUEST_LINE, "lingering_time": LINGERING_S},
     )
     endpoints = served(live.current.api.dialects)
     app[LIVE] = live

@@ -15,6 +15,7 @@ from whisperd.errors import RequestError
 from whisperd.web.endpoint import Endpoint
 from whisperd.web.fields import Values
 from whisperd.web.keys import EXCHANGE
+from whisperd.web.room import Wanted, check, check_any, is_told
 from whisperd.web.uploads import Form, receive
 
 NO: Final = 0
@@ -42,6 +43,8 @@ class Way:
     endpoint: Endpoint
     likeness: Callable[[Sent], int]
     """NO, PERHAPS, LIKELY or SURELY."""
+    wanted: Wanted | None = None
+    """What a form asks for; None where clients are held, and not refused for want of room."""
     answer: Callable[[web.Request, Form], Awaitable[web.StreamResponse]]
     """Answers a form; where the endpoint takes none, none is read and this one is empty."""
 
@@ -66,10 +69,23 @@ async def _answer(request: web.Request, ways: Sequence[Way]) -> web.StreamRespon
     ways = [way for way in ways if way.endpoint.files]
     files = _by_name(file for way in ways for file in way.endpoint.files)
     fields = _by_name(field for way in ways for field in way.endpoint.form)
+
+    def begins(file: str, values: Values) -> None:
+        names = frozenset(values.names())
+        way = _take(
+            request, ways, Sent(query=sent.query, is_form=True, files=frozenset({file}), fields=names)
+        )
+        if way.wanted is None:
+            return
+        if is_told(values, way.endpoint.form):
+            check(request, way.wanted, values)
+        elif all(way.wanted for way in ways):
+            check_any(request)
+
     async with contextlib.AsyncExitStack() as stack:
         try:
             form = await stack.enter_async_context(
-                receive(request, files=files, fields=fields, take_empty=True)
+                receive(request, files=files, fields=fields, take_empty=True, begins=begins)
             )
         except RequestError as error:
             if error.param in {file.name for file in files}:

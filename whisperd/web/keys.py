@@ -60,4 +60,6 @@ CALLER: Final = web.RequestKey("caller", Caller)
 """Who sent the request; set before any handler runs, but where everybody may ask."""
 QUOTA: Final = web.RequestKey("quota", Quota)
 """What is left of the caller's requests, where these are counted."""
+INVITED: Final = web.RequestKey("invited", bool)
+"""There where the client waited to be asked for its body, and was."""
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)

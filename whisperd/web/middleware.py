@@ -15,7 +15,7 @@ from whisperd.access.caller import Caller
 from whisperd.access.usage import Use
 from whisperd.errors import MethodNotAllowed, RequestError, Unauthorized, UnknownRoute, WhisperdError
 from whisperd.journal import fields
-from whisperd.web import cors, forwarded, gate, protection
+from whisperd.web import cors, forwarded, gate, protection, unread
 from whisperd.web.keys import CALLER, DIALECT_OF, EXCHANGE, GATE, LIVE, METRICS, ORIGIN, QUOTA, Exchange
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
     config = request.app[LIVE].current
     try:
         request[ORIGIN] = forwarded.origin(request, config.server.trusted_proxies)
-        response = cors.preflight(request, config.api.cors_origins) or await handler(request)
+        async with unread.awaited(request):
+            response = cors.preflight(request, config.api.cors_origins) or await handler(request)
     except asyncio.CancelledError:
         _account(request, this, _CLIENT_CLOSED, "cancelled", None)
         raise
@@ -64,6 +65,7 @@ async def exchange(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         if isinstance(known, Unauthorized):
             response.headers["WWW-Authenticate"] = "Bearer"
+        unread.close(request, response)
     if this.failure:
         _account(request, this, this.failure.status, "failed", this.failure.code)
         return response

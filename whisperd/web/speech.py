@@ -123,11 +123,19 @@ def query_values(request: web.Request) -> Values:
     return Values({name: request.query.getall(name) for name in request.query})
 
 
+def client_of(request: web.Request) -> str:
+    """Who asks, as far as shares go: a key, or an address."""
+    return request[CALLER].key_id or request[ORIGIN].client or ""
+
+
+def from_caller(request: web.Request, wanted: Request) -> Request:
+    """The same, asked for by whoever sent the request."""
+    return structs.replace(wanted, client=client_of(request))
+
+
 async def process(request: web.Request, wanted: Request, listener: Listener | None = None) -> Transcript:
     """Ask the service, and remember the answer for the log. Raises WhisperdError."""
-    caller = request[CALLER]
-    wanted = structs.replace(wanted, client=caller.key_id or request[ORIGIN].client or "")
-    transcript = await request.app[SERVICE].process(wanted, listener)
+    transcript = await request.app[SERVICE].process(from_caller(request, wanted), listener)
     request[EXCHANGE].transcripts.append(transcript)
     return transcript
 

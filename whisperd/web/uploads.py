@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, TypeVar
@@ -25,6 +25,7 @@ from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.invitation import invite
 from whisperd.web.keys import LIVE, SPOOL
 from whisperd.web.pace import Pace
+from whisperd.web.room import Begins
 
 T = TypeVar("T")
 
@@ -86,14 +87,16 @@ async def receive(
     take_empty: bool = False,
     spool: Spool | None = None,
     limit: Size | None = None,
+    begins: Begins | None = None,
 ) -> AsyncIterator[Form]:
-    """Read the form; its directory in the spool is gone when the context is left.
+    """Read the form; its recordings are gone when the context is left.
 
     `files` are the parts that may carry recordings, all of them together as large as `limits.upload`, or as
     `limit` where that is less; there may be none. Values are kept of `fields`, and of others the names alone.
     `take_empty` leaves it to the caller to tell of files without a byte. `spool`: where recordings arrive
-    that are to be kept, instead of the requests' own. Raises MissingFile for a recording in the wrong place,
-    EmptyFile, TooLarge, UploadTimeout, RequestError for a malformed form.
+    that are to be kept, instead of the requests' own. `begins` may refuse the form before its first recording
+    is read. Raises MissingFile for a recording in the wrong place, EmptyFile, TooLarge, UploadTimeout,
+    RequestError for a malformed form.
     """
     limits = request.app[LIVE].current.limits
     most = limits.upload if limit is None else min(limit, limits.upload)
@@ -107,16 +110,17 @@ async def receive(
     declared = request.content_length or 0
     if declared > most + MAX_OTHER_BYTES:
         raise _too_large(most, names[0])
+    lasting, spool = spool is not None, spool or request.app[SPOOL]
+    check_room(spool.root, declared, limits.disk_reserve)
+    await invite(request)
     with contextlib.ExitStack() as stack:
-        directory = stack.enter_context((spool or request.app[SPOOL]).directory())
+        reading = _Reading(
+            request, limits, most, files, fields, take_empty=take_empty, lasting=lasting, begins=begins
+        )
         try:
-            lasting = spool is not None
-            check_room(directory, declared, limits.disk_reserve)
-            await invite(request)
-            reading = _Reading(request, limits, most, files, fields, take_empty=take_empty, lasting=lasting)
-            yield await reading.read(directory)
+            yield await reading.read(lambda: stack.enter_context(spool.directory()))
         finally:
-            if not _is_quick_to_remove(directory):
+            if reading.directory and not _is_quick_to_remove(reading.directory):
                 await finish(asyncio.to_thread(stack.close))
 
 
@@ -133,19 +137,23 @@ class _Reading:
         *,
         take_empty: bool,
         lasting: bool,
+        begins: Begins | None,
     ) -> None:
+        self.directory: Path | None = None
+        """Where the recordings are, once the first has begun."""
         self._request = request
         self._limits = limits
         self._most = most
         self._many = {file.name: file.many for file in files}
         self._take_empty = take_empty
         self._lasting = lasting
+        self._begins = begins
         self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
         self._uploads: list[Upload] = []
         self._other_bytes = 0
         self._pace = Pace(limits)
 
-    async def read(self, directory: Path) -> Form:
+    async def read(self, make_directory: Callable[[], Path]) -> Form:
         reader = await self._arriving(self._request.multipart())
         sent: dict[str, list[str]] = {}
         parts = 0
@@ -158,7 +166,11 @@ class _Reading:
             name, filename = _names(part)
             if filename is not None:
                 self._check_file(name)
-                path = directory / str(len(self._uploads)) / "upload"
+                if self.directory is None:
+                    if self._begins:
+                        self._begins(name, Values(sent))
+                    self.directory = make_directory()
+                path = self.directory / str(len(self._uploads)) / "upload"
                 with needing_room():
                     path.parent.mkdir()
                 sink = await self._store(part, path, name)

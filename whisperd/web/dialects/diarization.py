@@ -1,17 +1,18 @@
 """`POST /v1/audio/diarization`: who spoke when, without the text."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from whisperd.transcript import formats
 from whisperd.transcript.model import Notice, Request, Turn
 from whisperd.web.dialects.openai_errors import ErrorBody, render_error
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Field, FileField, choice
+from whisperd.web.fields import Field, FileField, Values, choice
+from whisperd.web.room import early
 from whisperd.web.speech import HINTS, ignored, process, reply, speaker_hints
 from whisperd.web.uploads import receive
 
@@ -37,10 +38,11 @@ FORM: Final[tuple[Field[Any], ...]] = (RESPONSE_FORMAT, *HINTS)
 
 async def diarize(request: web.Request) -> web.StreamResponse:
     """Tell the speakers of one recording apart."""
-    async with receive(request, files=(FILE,), fields=FORM) as form:
+    begins = early(request, _wanted, FORM)
+    async with receive(request, files=(FILE,), fields=FORM, begins=begins) as form:
         recording = form.recording()
         shape = form.values.one(RESPONSE_FORMAT)
-        wanted = Request(audio=recording.path, text=False, speakers=True, hints=speaker_hints(form.values))
+        wanted = structs.replace(_wanted(request, form.values), audio=recording.path)
         transcript = await process(request, wanted)
     warnings = ignored(form.values, known=FORM) + transcript.warnings
 
@@ -62,6 +64,10 @@ async def diarize(request: web.Request) -> web.StreamResponse:
         content_type="text/plain" if shape == "rttm" else "application/json",
         warnings=warnings,
     )
+
+
+def _wanted(_: web.Request, values: Values) -> Request:
+    return Request(audio=Path(), text=False, speakers=True, hints=speaker_hints(values))
 
 
 ENDPOINT: Final = Endpoint(

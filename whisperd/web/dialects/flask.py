@@ -4,12 +4,12 @@ Its errors are `{"error": "..."}`. What went to other companies' services is ref
 """
 
 import hashlib
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from whisperd.errors import (
     EngineError,
@@ -23,8 +23,9 @@ from whisperd.web.bodies import json_reply
 from whisperd.web.crossroads import LIKELY, NO, Sent, Way
 from whisperd.web.dialects.flask_replies import EXAMPLE, TranscriptJson, links, rendered, transcript_json
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Field, FileField, integer, number, text
+from whisperd.web.fields import Field, FileField, Values, integer, number, text
 from whisperd.web.keys import CALLER, DOWNLOADS, LIVE, ORIGIN, SERVICE
+from whisperd.web.room import early
 from whisperd.web.speech import LANGUAGE, hints_of, ignored, process, reply, written
 from whisperd.web.uploads import Form, receive
 
@@ -138,7 +139,8 @@ DIALECT: Final = Dialect(name="flask", render_error=render_error, error=ErrorJso
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, files=(AUDIO,), fields=FORM, take_empty=True) as form:
+    begins = early(request, _wanted, FORM)
+    async with receive(request, files=(AUDIO,), fields=FORM, take_empty=True, begins=begins) as form:
         return await _answer(request, form)
 
 
@@ -147,22 +149,8 @@ async def _answer(request: web.Request, form: Form) -> web.StreamResponse:
     values = form.values
     if any(not upload.filename for upload in form.files):
         raise RequestError("Empty filename.", param=AUDIO.name)
-    on_gpu = has_gpu(request)
-    gpu_requested = on_gpu if (sent := values.one(USE_GPU)) is None else sent
-    values.one(BACKEND)
     recording = form.recording()
-    wanted = Request(
-        audio=recording.path,
-        task="translate" if values.one(TRANSLATE) else "transcribe",
-        language=values.one(LANGUAGE_HERE) or ("auto" if LANGUAGE_HERE in values else None),
-        words=True,
-        speakers=values.one(DIARIZATION),
-        hints=hints_of(None, values.one(LEAST), values.one(MOST)),
-        model=values.one(MODEL),
-        device="cpu" if on_gpu and not gpu_requested else None,
-        temperature=values.one(TEMPERATURE),
-        beam_size=values.one(BEAM_SIZE),
-    )
+    wanted = structs.replace(_wanted(request, values), audio=recording.path)
     transcript = await _processed(request, wanted)
     unheard = () if wanted.speakers else (LEAST, MOST)
     warnings = ignored(values, known=FORM, unheard=unheard) + transcript.warnings
@@ -172,12 +160,33 @@ async def _answer(request: web.Request, form: Form) -> web.StreamResponse:
         transcript,
         markdown=texts[".md"],
         downloads=links(request, names),
-        gpu_requested=gpu_requested,
+        gpu_requested=_gpu_requested(request, values),
         temperature=wanted.temperature or 0.0,
         beam_size=wanted.beam_size or request.app[LIVE].current.transcribe.beam_size,
         warnings=warnings,
     )
     return await reply(transcript, lambda: msgspec.json.encode(body), warnings=warnings)
+
+
+def _wanted(request: web.Request, values: Values) -> Request:
+    values.one(BACKEND)
+    return Request(
+        audio=Path(),
+        task="translate" if values.one(TRANSLATE) else "transcribe",
+        language=values.one(LANGUAGE_HERE) or ("auto" if LANGUAGE_HERE in values else None),
+        words=True,
+        speakers=values.one(DIARIZATION),
+        hints=hints_of(None, values.one(LEAST), values.one(MOST)),
+        model=values.one(MODEL),
+        device="cpu" if has_gpu(request) and not _gpu_requested(request, values) else None,
+        temperature=values.one(TEMPERATURE),
+        beam_size=values.one(BEAM_SIZE),
+    )
+
+
+def _gpu_requested(request: web.Request, values: Values) -> bool:
+    sent = values.one(USE_GPU)
+    return has_gpu(request) if sent is None else sent
 
 
 async def _processed(request: web.Request, wanted: Request) -> Transcript:
@@ -222,5 +231,6 @@ TRANSCRIBE: Final = Way(
         replies=(Reply(doc="The text, and links to it", bodies=(TranscriptJson,), example=EXAMPLE),),
     ),
     likeness=_likeness,
+    wanted=_wanted,
     answer=_answer,
 )

@@ -7,11 +7,12 @@ Its errors are FastAPI's, and those of the engine say which work failed.
 import math
 import statistics
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from whisperd.errors import EngineError, WhisperdError
 from whisperd.transcript.model import Notice, Request, Segment, Transcript, Word
@@ -19,7 +20,8 @@ from whisperd.web import fastapi
 from whisperd.web.bodies import json_reply
 from whisperd.web.crossroads import LIKELY, NO, SURELY, Sent, Way
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import Field, FileField, flag
+from whisperd.web.fields import Field, FileField, Values, flag
+from whisperd.web.room import early
 from whisperd.web.speech import LANGUAGE, ignored, misplaced, process, query_values, reply
 from whisperd.web.uploads import Form, receive
 
@@ -108,19 +110,25 @@ EXAMPLE: Final = {
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, files=(AUDIO,), fields=()) as form:
+    begins = early(request, _wanted, ())
+    async with receive(request, files=(AUDIO,), fields=(), begins=begins) as form:
         return await _transcribed(request, form)
 
 
 async def _transcribed(request: web.Request, form: Form) -> web.StreamResponse:
     values = query_values(request)
     with_words = values.one(WORD_TIMESTAMPS)
-    wanted = Request(audio=form.recording().path, language=values.one(LANGUAGE), words=with_words)
+    wanted = structs.replace(_wanted(request, form.values), audio=form.recording().path)
     transcript = await process(request, wanted)
     warnings = ignored(values, known=QUERY) + misplaced(form.values) + transcript.warnings
     return await reply(
         transcript, lambda: _transcript(transcript, warnings, with_words=with_words), warnings=warnings
     )
+
+
+def _wanted(request: web.Request, _: Values) -> Request:
+    values = query_values(request)
+    return Request(audio=Path(), language=values.one(LANGUAGE), words=values.one(WORD_TIMESTAMPS))
 
 
 def _transcript(transcript: Transcript, warnings: list[Notice], *, with_words: bool) -> bytes:
@@ -177,5 +185,6 @@ TRANSCRIBE: Final = Way(
         replies=(Reply(doc="Segments and words", bodies=(TranscriptJson,), example=EXAMPLE),),
     ),
     likeness=_likeness,
+    wanted=_wanted,
     answer=_transcribed,
 )

@@ -1,11 +1,11 @@
 """Lexia's speech server: `POST /diarize` with the recording in `audio`, options in the query."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from whisperd.transcript import formats, turns
 from whisperd.transcript.model import Notice, Request, Transcript, Turn
@@ -13,7 +13,8 @@ from whisperd.web import fastapi
 from whisperd.web.crossroads import LIKELY, PERHAPS, Sent, Way
 from whisperd.web.dialects.lexia import AUDIO, renderer
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
-from whisperd.web.fields import integer, number
+from whisperd.web.fields import Values, integer, number
+from whisperd.web.room import early
 from whisperd.web.speech import ignored, misplaced, process, query_values, reply, speaker_hints
 from whisperd.web.uploads import Form, receive
 
@@ -88,7 +89,8 @@ class DiarizationJson(Struct, frozen=True, kw_only=True):
 
 async def diarize(request: web.Request) -> web.StreamResponse:
     """Tell the speakers of one recording apart."""
-    async with receive(request, files=(AUDIO,), fields=()) as form:
+    begins = early(request, _wanted, ())
+    async with receive(request, files=(AUDIO,), fields=(), begins=begins) as form:
         return await _diarized(request, form)
 
 
@@ -96,7 +98,7 @@ async def _diarized(request: web.Request, form: Form) -> web.StreamResponse:
     values = query_values(request)
     recording = form.recording()
     shortest_s, gap_s = values.one(MIN_SEGMENT) or 0.0, values.one(MERGE_GAPS) or 0.0
-    wanted = Request(audio=recording.path, text=False, speakers=True, hints=speaker_hints(values, HINTS))
+    wanted = structs.replace(_wanted(request, form.values), audio=recording.path)
     transcript = await process(request, wanted)
     warnings = ignored(values, known=QUERY) + misplaced(form.values) + transcript.warnings
 
@@ -110,6 +112,11 @@ async def _diarized(request: web.Request, form: Form) -> web.StreamResponse:
         return msgspec.json.encode(_diarization(transcript, named, kept, name, warnings))
 
     return await reply(transcript, write, warnings=warnings)
+
+
+def _wanted(request: web.Request, _: Values) -> Request:
+    hints = speaker_hints(query_values(request), HINTS)
+    return Request(audio=Path(), text=False, speakers=True, hints=hints)
 
 
 def _diarization(
@@ -197,5 +204,6 @@ DIARIZE: Final = Way(
         replies=(Reply(doc="Speakers, segments, overlaps", bodies=(DiarizationJson,), example=EXAMPLE),),
     ),
     likeness=_likeness,
+    wanted=_wanted,
     answer=_diarized,
 )

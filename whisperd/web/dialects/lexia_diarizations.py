@@ -1,11 +1,12 @@
 """`/v1/diarization` of Lexia's gateway: handed in and asked after, or answered at once."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct
 
-from whisperd.transcript.model import Priority
+from whisperd.transcript.model import Priority, Request
 from whisperd.web.dialects import lexia_fields
 from whisperd.web.dialects.lexia_errors import dialect
 from whisperd.web.dialects.lexia_fields import AUDIO, AUDIO_URL, DIARIZATION, OF_JOBS
@@ -15,7 +16,9 @@ from whisperd.web.dialects.lexia_replies import NOTHING, accepted, gone, shown
 from whisperd.web.dialects.lexia_speakers import EXAMPLE, DiarizationJson, diarization
 from whisperd.web.dialects.lexia_submit import SYNC_LIMIT, answered, hand_in, sent
 from whisperd.web.endpoint import Endpoint, Reply
+from whisperd.web.fields import Values
 from whisperd.web.keys import CALLER, DESK
+from whisperd.web.room import early
 
 _PLACE: Final = "/v1/diarization"
 _ONE: Final = f"{_PLACE}/{PATTERN}"
@@ -64,10 +67,15 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def answer(request: web.Request) -> web.StreamResponse:
     """Tell the speakers of a recording apart at once; nothing of it is kept."""
-    async with sent(request, fields=DIARIZATION, limit=SYNC_LIMIT) as form:
+    begins = early(request, _wanted, DIARIZATION)
+    async with sent(request, fields=DIARIZATION, limit=SYNC_LIMIT, begins=begins) as form:
         asked = lexia_fields.diarization(form.values, known=DIARIZATION)
         transcript, job = await answered(request, form, asked)
     return await shown(job, transcript, "json", lambda: diarization(job, transcript))
+
+
+def _wanted(_: web.Request, values: Values) -> Request:
+    return lexia_fields.diarization(values, known=DIARIZATION).work.request(Path())
 
 
 # ---- the endpoints -------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from whisperd.web.dialects.lexia_fields import (
 from whisperd.web.dialects.lexia_shapes import Details
 from whisperd.web.fields import Field, Values
 from whisperd.web.keys import CALLER, DESK, SERVICE
+from whisperd.web.room import Begins
 from whisperd.web.speech import process
 from whisperd.web.uploads import Upload, receive
 
@@ -74,6 +75,7 @@ async def sent(
     body: type[Struct] | None = None,
     spool: Spool | None = None,
     limit: Size | None = None,
+    begins: Begins | None = None,
 ) -> AsyncIterator[Sent]:
     """Read a request: a multipart form, or where there is a `body` also JSON as that says, or a plain form.
 
@@ -88,7 +90,7 @@ async def sent(
         async with contextlib.AsyncExitStack() as stack:
             with _measuring(request, limit):
                 form = await stack.enter_async_context(
-                    receive(request, files=(AUDIO,), fields=fields, spool=spool, limit=limit)
+                    receive(request, files=(AUDIO,), fields=fields, spool=spool, limit=limit, begins=begins)
                 )
             upload = form.recording() if form.files else None
             if upload:

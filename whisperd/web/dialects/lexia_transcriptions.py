@@ -1,12 +1,13 @@
 """`/v1/transcriptions` of Lexia's gateway: handed in and asked after, or answered at once."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct
 from msgspec.structs import replace
 
-from whisperd.transcript.model import Priority
+from whisperd.transcript.model import Priority, Request
 from whisperd.web.dialects import lexia_fields
 from whisperd.web.dialects.lexia_errors import dialect
 from whisperd.web.dialects.lexia_fields import AUDIO, AUDIO_URL, OF_JOBS, TRANSCRIPTION
@@ -23,8 +24,9 @@ from whisperd.web.dialects.lexia_transcripts import (
     transcription,
 )
 from whisperd.web.endpoint import Endpoint, Reply
-from whisperd.web.fields import flag
+from whisperd.web.fields import Values, flag
 from whisperd.web.keys import CALLER, DESK
+from whisperd.web.room import early
 from whisperd.web.speech import query_values
 
 _PLACE: Final = "/v1/transcriptions"
@@ -97,12 +99,17 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def answer(request: web.Request) -> web.StreamResponse:
     """Transcribe a recording at once; nothing of it is kept."""
-    async with sent(request, fields=TRANSCRIPTION, limit=SYNC_LIMIT) as form:
+    begins = early(request, _wanted, TRANSCRIPTION)
+    async with sent(request, fields=TRANSCRIPTION, limit=SYNC_LIMIT, begins=begins) as form:
         asked = lexia_fields.transcription(form.values, known=TRANSCRIPTION)
         transcript, job = await answered(request, form, asked)
     return await shown(
         job, transcript, "json", lambda: replace(transcription(job, transcript), segments=None)
     )
+
+
+def _wanted(_: web.Request, values: Values) -> Request:
+    return lexia_fields.transcription(values, known=TRANSCRIPTION).work.request(Path())
 
 
 # ---- the endpoints -------------------------------------------------------------------------------

@@ -5,11 +5,14 @@ Beyond it: `diarize` and the number of speakers as form fields, `speaker` on seg
 owes to them is in `openai_words.py`, and their forms of many files in `openai_batch.py`.
 """
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
+from whisperd.transcript.model import Request
 from whisperd.web.crossroads import LIKELY, Sent, Way
 from whisperd.web.dialects import openai_examples as examples
 from whisperd.web.dialects.openai_errors import DIALECT
@@ -18,6 +21,8 @@ from whisperd.web.dialects.openai_fields import (
     FORM,
     read_request,
     read_shape,
+    read_spoken,
+    tells_speakers,
     without_effect,
 )
 from whisperd.web.dialects.openai_replies import (
@@ -32,14 +37,22 @@ from whisperd.web.dialects.openai_replies import (
 from whisperd.web.dialects.openai_stream import stream
 from whisperd.web.dialects.openai_words import is_plain, keeps_spaces
 from whisperd.web.endpoint import Endpoint, Reply
+from whisperd.web.fields import Values
+from whisperd.web.room import early
 from whisperd.web.speech import process, reply
 from whisperd.web.uploads import Form, receive
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, files=(FILE,), fields=FORM) as form:
+    begins = early(request, _wanted, FORM)
+    async with receive(request, files=(FILE,), fields=FORM, begins=begins) as form:
         return await _answer(request, form)
+
+
+def _wanted(_: web.Request, values: Values) -> Request:
+    spoken = read_spoken(values, Path(), words=True)
+    return structs.replace(spoken, speakers=tells_speakers(values))
 
 
 async def _answer(request: web.Request, form: Form) -> web.StreamResponse:
@@ -97,4 +110,4 @@ def _likeness(_: Sent) -> int:
     return LIKELY
 
 
-TRANSCRIBE: Final = Way(endpoint=ENDPOINT, likeness=_likeness, answer=_answer)
+TRANSCRIBE: Final = Way(endpoint=ENDPOINT, likeness=_likeness, wanted=_wanted, answer=_answer)

@@ -168,6 +168,11 @@ def read_spoken(values: Values, audio: Path, *, words: bool) -> Request:
     )
 
 
+def tells_speakers(values: Values) -> bool:
+    """Whether it is wanted who said what."""
+    return values.one(DIARIZE) or values.one(RESPONSE_FORMAT) == "diarized_json"
+
+
 async def read_request(values: Values, shape: Shape, audio: Path, *, words: bool) -> Request:
     """What is asked of a recording; voices that are sent along are written beside it. Raises ParameterError.
 
@@ -180,7 +185,7 @@ async def read_request(values: Values, shape: Shape, audio: Path, *, words: bool
     )
     hints = speaker_hints(values)
     voices = await read_voices(values, audio.parent)
-    if not (values.one(DIARIZE) or shape.format == "diarized_json"):
+    if not tells_speakers(values):
         return spoken
     return structs.replace(spoken, speakers=True, hints=hints, known_speakers=voices)
 

@@ -1,5 +1,6 @@
 """OpenAI's `POST /v1/audio/translations`: speech of any language to English text."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,8 @@ from whisperd.web.dialects.openai_errors import DIALECT
 from whisperd.web.dialects.openai_fields import FILE, MODEL, is_openais
 from whisperd.web.dialects.openai_replies import CONTENT_TYPES, VerboseSegment, verbose
 from whisperd.web.endpoint import Endpoint, Reply
-from whisperd.web.fields import Field, choice, flag, text
+from whisperd.web.fields import Field, Values, choice, flag, text
+from whisperd.web.room import early
 from whisperd.web.speech import CONDITION, DROP_DOUBTED, TEMPERATURE, ignored, process, reply
 from whisperd.web.uploads import receive
 
@@ -59,21 +61,11 @@ FORM: Final[tuple[Field[Any], ...]] = (
 
 async def translate(request: web.Request) -> web.StreamResponse:
     """Translate one recording."""
-    async with receive(request, files=(FILE,), fields=FORM) as form:
+    begins = early(request, _wanted, FORM)
+    async with receive(request, files=(FILE,), fields=FORM, begins=begins) as form:
         values = form.values
         shape = values.one(RESPONSE_FORMAT)
-        model = values.one(MODEL)
-        wanted = Request(
-            audio=form.recording().path,
-            task="translate",
-            multilingual=values.one(MULTILINGUAL),
-            condition_on_previous_text=values.one(CONDITION),
-            drop_doubted=values.one(DROP_DOUBTED),
-            words=shape in ("srt", "vtt"),
-            model=None if model is None or is_openais(model) else model,
-            prompt=values.one(PROMPT),
-            temperature=values.one(TEMPERATURE),
-        )
+        wanted = replace(_wanted(request, values), audio=form.recording().path)
         transcript = await process(request, wanted)
     warnings = ignored(values, known=FORM) + transcript.warnings
     return await reply(
@@ -81,6 +73,21 @@ async def translate(request: web.Request) -> web.StreamResponse:
         lambda: _write(transcript, shape, warnings),
         content_type=CONTENT_TYPES[shape],
         warnings=warnings,
+    )
+
+
+def _wanted(_: web.Request, values: Values) -> Request:
+    model = values.one(MODEL)
+    return Request(
+        audio=Path(),
+        task="translate",
+        multilingual=values.one(MULTILINGUAL),
+        condition_on_previous_text=values.one(CONDITION),
+        drop_doubted=values.one(DROP_DOUBTED),
+        words=values.one(RESPONSE_FORMAT) in ("srt", "vtt"),
+        model=None if model is None or is_openais(model) else model,
+        prompt=values.one(PROMPT),
+        temperature=values.one(TEMPERATURE),
     )
 
 

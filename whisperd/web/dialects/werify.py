@@ -34,10 +34,12 @@ from whisperd.web.dialects.werify_replies import (
 from whisperd.web.endpoint import Dialect, Endpoint, Reply
 from whisperd.web.fields import FileField, Values, choice, flag, integer, text
 from whisperd.web.keys import FETCHER, SERVICE
+from whisperd.web.room import early
 from whisperd.web.speech import (
     HINTS,
     LANGUAGE,
     TEMPERATURE,
+    from_caller,
     ignored,
     misplaced,
     process,
@@ -82,7 +84,8 @@ DIALECT: Final = Dialect(name="werify", render_error=render_error, error=fastapi
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Transcribe one recording."""
-    async with receive(request, files=FILES, fields=()) as form:
+    begins = early(request, _wanted, ())
+    async with receive(request, files=FILES, fields=(), begins=begins) as form:
         return await _answer(request, form)
 
 
@@ -110,6 +113,10 @@ async def _transcribed(
         ),
         warnings=warnings,
     )
+
+
+def _wanted(request: web.Request, _: Values) -> Request:
+    return wanted(query_values(request), Path())
 
 
 def wanted(values: Values, path: Path) -> Request:
@@ -169,7 +176,7 @@ async def transcribe_url(request: web.Request) -> web.StreamResponse:
     url = values.one(URL)
     if url is None:
         raise MissingParameter("no `url`, neither in the query nor in a JSON body", param="url")
-    wanted(values, Path())
+    request.app[SERVICE].check_room(from_caller(request, wanted(values, Path())))
     async with request.app[FETCHER].recording(url) as path:
         return await _transcribed(request, values, path)
 
@@ -208,6 +215,7 @@ TRANSCRIBE: Final = Way(
         replies=(_TRANSCRIPT,),
     ),
     likeness=_likeness,
+    wanted=_wanted,
     answer=_answer,
 )
 
