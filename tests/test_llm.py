@@ -19,6 +19,7 @@ from keychain import make_key
 from whisperd.access.usage import Use
 from whisperd.config.live import Live
 from whisperd.config.units import Duration
+from whisperd.egress import Egress, read
 from whisperd.errors import StartError
 from whisperd.llm import LanguageModels
 
@@ -180,7 +181,7 @@ async def test_without_a_key_for_it_the_server_gets_none(web: Web, llm: FakeLlm)
 def test_a_key_that_cannot_be_read_is_told_at_the_start(live: Live, tmp_path: Path) -> None:
     live.current = changed(live.current, "llm", key_file=tmp_path / "missing")
     with pytest.raises(StartError, match=r"llm\.key_file"):
-        LanguageModels(live)
+        LanguageModels(live, Egress(read(live.current.fetch)))
 
 
 async def test_no_proxy_of_the_environment_is_used(

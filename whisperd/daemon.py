@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from whisperd import journal, listen, notify, tls
+from whisperd import egress, journal, listen, notify, tls
 from whisperd.assembly import Parts, assembled
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
@@ -68,6 +68,7 @@ class Daemon:
         self._notifier.status("Starting")
         certificate = tls.read(config.server)
         self._tls = tls.Tls(certificate) if certificate else None
+        self._egress = egress.Egress(egress.read(config.fetch))
         passed = notify.passed_sockets(os.environ.pop("LISTEN_PID", None), os.environ.pop("LISTEN_FDS", None))
         listeners = passed or listen.bind(config.server.listen)
         plan = await make_plan(config, os.environ)
@@ -76,7 +77,7 @@ class Daemon:
         spool = Spool(config.paths.spool)
         if orphans := spool.sweep():
             logger.info("removed %d unfinished uploads of an earlier run", orphans)
-        async with assembled(self._live, plan, spool) as parts:
+        async with assembled(self._live, plan, spool, self._egress) as parts:
             await self._live_with(parts, listeners, passed=bool(passed))
         return 0
 
@@ -202,18 +203,20 @@ class Daemon:
         self._notifier.reloading()
         try:
             new = load(self._config_path, os.environ)
-            certificate = tls.read(merged(self._live.current, new).server)
+            result = merged(self._live.current, new)
+            certificate, means = tls.read(result.server), egress.read(result.fetch)
         except ConfigError as error:
             logger.error("reload refused: %s", error.message)  # noqa: TRY400 - the traceback tells nothing
             self._notifier.ready(f"Reload refused: {' | '.join(error.message.splitlines())}")
             raise
         found = changes(self._live.current, new)
         applied = list(found.applied)
-        self._live.current = merged(self._live.current, new)
+        self._live.current = result
+        renewed = self._egress.renew(means)
         if self._tls and certificate and self._tls.renew(certificate):
             _tell_of(certificate)
-            if tls.CERTIFICATE not in applied:
-                applied.append(tls.CERTIFICATE)  # another one in the same file
+            renewed.append(tls.CERTIFICATE)
+        applied += [option for option in renewed if option not in applied]  # others in the same files
         level = self._live.current.log.level
         journal.set_level(level)
         for lane in self._scheduler.all_lanes():

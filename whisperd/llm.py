@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientError, ClientResponse, ClientTimeout
 from msgspec import Struct
+from yarl import URL
 
-from whisperd import __version__
 from whisperd.config.live import Live
 from whisperd.config.secret import read_secret
+from whisperd.egress import Client, Egress
 from whisperd.errors import MissingParameter, UnknownModel, UnknownRoute, UpstreamFailed
+from whisperd.media.resolver import Resolver
 from whisperd.tasks import scoped
 
 logger = logging.getLogger(__name__)
@@ -93,12 +95,13 @@ class Answer:
 class LanguageModels:
     """What the configured server has. Raises StartError when its key can't be read."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, egress: Egress) -> None:
         self._live = live
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"whisperd/{__version__}"}
+        self._egress = egress
+        self._headers = {}
         if (path := live.current.llm.key_file) != "none":
             self._headers["Authorization"] = f"Bearer {read_secret(path, 'llm.key_file')}"
-        self._session: ClientSession | None = None
+        self._client: Client | None = None
         self._look: asyncio.Task[None] | None = None
         self._look_due = 0.0
         self._answers = False
@@ -108,9 +111,9 @@ class LanguageModels:
         if self._look:
             async with scoped(self._look):
                 pass
-        if self._session:
-            await self._session.close()
-            self._session = None
+        if self._client:
+            await self._client.aclose()
+            self._client = None
 
     async def answers(self) -> bool:
         """Whether there is a server and it answered when it was looked at last, some seconds ago.
@@ -176,16 +179,16 @@ class LanguageModels:
 
         Raises UnknownRoute where there is no server, UpstreamFailed.
         """
-        read_s = self._live.current.llm.timeout
+        llm = self._live.current.llm
         async with contextlib.AsyncExitStack() as stack:
             with _blaming():
                 response = await stack.enter_async_context(
-                    self._open().post(
-                        f"{self._base()}/{path}",
+                    self._open().request(
+                        "POST",
+                        URL(f"{self._base()}/{path}"),
                         data=io.BytesIO(body),
                         headers={"Content-Type": "application/json"},
-                        allow_redirects=False,
-                        timeout=ClientTimeout(sock_connect=_CONNECT_S, sock_read=read_s),
+                        timeout=ClientTimeout(connect=_CONNECT_S, sock_read=llm.timeout),
                     )
                 )
             # Released before its end, a connection would be read on; closed, it tells the server.
@@ -195,9 +198,10 @@ class LanguageModels:
     async def _list(self) -> Mapping[str, _Entry] | None:
         """The server's models by their ids; None while it loads one. Raises UpstreamFailed."""
         with _blaming():
-            async with self._open().get(
-                f"{self._base()}/models", allow_redirects=False, timeout=ClientTimeout(total=_LIST_S)
-            ) as response:
+            async with (
+                asyncio.timeout(_LIST_S),
+                self._open().request("GET", URL(f"{self._base()}/models")) as response,
+            ):
                 if response.status == _LOADING:
                     return None
                 if response.status != 200:
@@ -221,16 +225,10 @@ class LanguageModels:
         pairs = (entry.partition("=") for entry in self._live.current.llm.models)
         return {name: model for name, _, model in pairs}
 
-    def _open(self) -> ClientSession:
-        if self._session is None:
-            self._session = ClientSession(
-                # A connection that was kept may be gone when the next request needs it.
-                connector=TCPConnector(force_close=True, limit=0),
-                cookie_jar=DummyCookieJar(),
-                headers=self._headers,
-                trust_env=False,
-            )
-        return self._session
+    def _open(self) -> Client:
+        if self._client is None:
+            self._client = Client(self._egress, Resolver(), headers=self._headers)
+        return self._client
 
 
 def _data(line: bytes) -> bytes:

@@ -25,6 +25,7 @@ from whisperd.config.kinds import (
     Model,
     Nothing,
     Proxy,
+    ProxyUrl,
     SecretFile,
     Time,
     WebOrigin,
@@ -133,6 +134,21 @@ class Fetch:
     timeout: Time = option(Duration("10min"), "Longest time for one transfer.", live=True)
     idle: Time = option(
         Duration("30s"), "A server that sends or takes nothing for so long is given up.", live=True
+    )
+    ca_file: Nothing | CertificateFile = option(
+        "none",
+        "A file with certificates of authorities (PEM) that are trusted beside the system's: for these URLs, "
+        "webhooks and llm.url. A reload reads it again.",
+        live=True,
+    )
+    proxy: Nothing | ProxyUrl = option(
+        "none",
+        'A proxy, "http://HOST:PORT", for what is on the internet: these URLs, webhooks and llm.url. Private '
+        "addresses are connected to without it. None is taken from the environment.",
+        live=True,
+    )
+    proxy_login_file: Nothing | SecretFile = option(
+        "none", 'A file with the user and the password for that proxy, "USER:PASSWORD".', live=True
     )
 
 

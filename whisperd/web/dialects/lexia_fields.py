@@ -61,7 +61,8 @@ def _object(value: str) -> dict[str, Any]:
 
 def _depth(value: dict[str, Any]) -> int:
     """Levels of objects and arrays, this one among them."""
-    depth, level = 0, [value]
+    depth = 0
+    level: list[Any] = [value]
     while level:
         depth += 1
         inner = (each.values() if isinstance(each, dict) else each for each in level)
