@@ -14,6 +14,7 @@ from yarl import URL
 
 from whisperd.config.live import Live
 from whisperd.config.secret import read_secret
+from whisperd.config.units import Size
 from whisperd.egress import Client, Egress
 from whisperd.errors import MissingParameter, UnknownModel, UnknownRoute, UpstreamFailed
 from whisperd.media.resolver import Resolver
@@ -63,16 +64,20 @@ class _Listed(Struct, frozen=True):
 class Answer:
     """An answer that has begun."""
 
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: ClientResponse, limit: Size) -> None:
         self._response = response
+        self._limit = limit
+        self._size = 0
         self.status = response.status
         self.content_type = response.content_type
         self.retry_after = response.headers.get("Retry-After")
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamFailed."""
-        with _blaming():
-            return await self._response.read()
+        pieces = []
+        while piece := await self._piece():
+            pieces.append(piece)
+        return b"".join(pieces)
 
     async def events(self) -> AsyncIterator[bytes]:
         """The data of each event, as it comes. Raises UpstreamFailed."""
@@ -89,7 +94,15 @@ class Answer:
 
     async def _piece(self) -> bytes:
         with _blaming():
-            return await self._response.content.readany()
+            piece = await self._response.content.readany()
+        self._size += len(piece)
+        if self._size > self._limit:
+            logger.warning("the language model's server answered more than %s (llm.answer)", self._limit)
+            raise UpstreamFailed(
+                f"the language model's server answered more than {self._limit}, which is this server's limit "
+                "(`llm.answer`)"
+            )
+        return piece
 
 
 class LanguageModels:
@@ -193,7 +206,7 @@ class LanguageModels:
                 )
             # Released before its end, a connection would be read on; closed, it tells the server.
             stack.callback(response.close)
-            yield Answer(response)
+            yield Answer(response, llm.answer)
 
     async def _list(self) -> Mapping[str, _Entry] | None:
         """The server's models by their ids; None while it loads one. Raises UpstreamFailed."""
@@ -206,7 +219,7 @@ class LanguageModels:
                     return None
                 if response.status != 200:
                     raise UpstreamFailed(f"the language model's server answered {response.status}")
-                body = await response.read()
+                body = await Answer(response, self._live.current.llm.answer).read()
         try:
             return {entry.id: entry for entry in msgspec.json.decode(body, type=_Listed).data}
         except (msgspec.DecodeError, UnicodeDecodeError):

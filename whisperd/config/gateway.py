@@ -101,3 +101,6 @@ class Llm:
     timeout: Time = option(
         Duration("2min"), "A server that sends nothing for so long is given up.", live=True
     )
+    answer: Bytes = option(
+        Size("64MiB"), "Largest answer of that server, a stream's too; a larger one is broken off.", live=True
+    )
