@@ -23,6 +23,7 @@ from whisperd.media.spool import Spool
 from whisperd.notify import Notifier
 from whisperd.plan import make_plan
 from whisperd.service import Service
+from whisperd.web.connections import Connections, Site
 from whisperd.web.control import Reloaded, create_control
 from whisperd.web.keys import METRICS
 
@@ -98,6 +99,8 @@ class Daemon:
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
+        assert runner.server  # noqa: S101 - it is what has been set up
+        connections = Connections(runner.server, self._live)
         if self._tls:
             _tell_of(self._tls.certificate)
             parts.app[METRICS].watch_certificate(self._tls)
@@ -107,11 +110,11 @@ class Daemon:
                 async with parts.courier.tended(), parts.desk.tended():
                     # On sockets of our own, callers are told what is loading; those of a socket that systemd
                     # holds wait in its queue instead.
-                    sites = [] if passed else await _open(runner, listeners, self._tls)
+                    sites = [] if passed else await _open(runner, connections, listeners, self._tls)
                     for lane in scheduler.lasting_lanes():
                         lane.wake()
                     if await self._load(parts.service):
-                        sites = sites or await _open(runner, listeners, self._tls)
+                        sites = sites or await _open(runner, connections, listeners, self._tls)
                         logger.info("serving on %s", ", ".join(map(_address, listeners)))
                         await self._serve(parts.service)
                 await self._drain(parts.service, sites)
@@ -146,7 +149,7 @@ class Daemon:
                 fed_at = loop.time()
             await self._tick(min(_STATUS_INTERVAL_S, interval_s or _STATUS_INTERVAL_S))
 
-    async def _drain(self, service: Service, sites: list[web.SockSite]) -> None:
+    async def _drain(self, service: Service, sites: list[Site]) -> None:
         """Take no new connections, let running requests end, and cut off those that take too long."""
         service.draining = True
         for site in sites:
@@ -242,12 +245,15 @@ class Daemon:
 
 
 async def _open(
-    runner: web.AppRunner, listeners: Sequence[socket.socket], secured: tls.Tls | None
-) -> list[web.SockSite]:
+    runner: web.AppRunner,
+    connections: Connections,
+    listeners: Sequence[socket.socket],
+    secured: tls.Tls | None,
+) -> list[Site]:
     """Take connections: by TLS, if it is configured, but not on Unix sockets."""
     context = secured.context if secured else None
     sites = [
-        web.SockSite(runner, listener, ssl_context=None if listener.family == socket.AF_UNIX else context)
+        Site(runner, connections, listener, None if listener.family == socket.AF_UNIX else context)
         for listener in listeners
     ]
     for site in sites:

@@ -170,6 +170,12 @@ class Limits:
         "is to be done before and how fast that goes, is refused with 503; one that was not fails with 504.",
         live=True,
     )
+    head: Time = option(
+        Duration("20s"),
+        "Longest time for the head of a request to come, on a new connection from its beginning on, with the "
+        "handshake of TLS; one that takes longer loses the connection.",
+        live=True,
+    )
     upload_idle: Time = option(
         Duration("60s"), "An upload that sends nothing for so long is given up.", live=True
     )
