@@ -19,8 +19,10 @@ from whisperd.config.live import Live
 
 logger = logging.getLogger(__name__)
 
-_SHARE: Final = 2
-"""One in so many descriptors may be a client's: recordings, workers and databases need the others."""
+_SHARE: Final = 3
+"""One in so many descriptors may be a client's: its recording takes another, and workers, databases and other
+servers need some.
+"""
 _TAKEN_AT_ONCE: Final = 64
 """Then whoever is connected has a turn."""
 _LOOK_AGAIN_S: Final = 0.1
