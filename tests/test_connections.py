@@ -17,7 +17,7 @@ from conftest import changed, until
 
 from whisperd.config.live import Live
 from whisperd.config.units import Duration
-from whisperd.web import connections
+from whisperd.web import connections, malformed
 from whisperd.web.connections import Connections, Site
 
 HEAD_S = 0.3
@@ -102,7 +102,14 @@ async def serving(
         server.waiting += 1
         return web.Response(body=bytes(MUCH))
 
+    async def file(_: web.Request) -> web.FileResponse:
+        server.waiting += 1
+        return web.FileResponse(large)
+
+    large = live.current.paths.spool.with_name("large")
+    large.write_bytes(bytes(MUCH))
     app = web.Application()
+    app.router.add_get("/file", file)
     app.router.add_get("/much", much)
     app.router.add_route("*", "/", answer)
     app.router.add_get("/hold", hold)
@@ -206,16 +213,20 @@ async def test_the_head_behind_a_handshake_is_not_waited_for(hasty: Live, author
         assert await client.ask() == OK
 
 
+@pytest.mark.parametrize("path", ["much", "file"])
 async def test_an_answer_that_is_not_read_is_not_waited_for(
-    live: Live, monkeypatch: pytest.MonkeyPatch
+    live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
-    monkeypatch.setattr(connections, "_UNREAD_S", HEAD_S)
+    malformed.keep_out_of_the_log()
+    monkeypatch.setattr(connections, "_UNREAD_MS", int(HEAD_S * 1000))
     async with serving(live) as server:
         client = await server.client()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        client.writer.write(ASKED.replace(b"/ ", b"/much ", 1))
+        client.writer.write(ASKED.replace(b"/ ", f"/{path} ".encode(), 1))
         await until(lambda: server.waiting == 1)
         await until(lambda: not server.connections._open)
+    assert [record.levelname for record in caplog.records if record.exc_info] == []
+    assert {record.levelname for record in caplog.records} <= {"INFO"}
 
 
 async def test_a_connection_that_cannot_end_for_its_client_makes_room(live: Live) -> None:

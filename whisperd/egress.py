@@ -8,7 +8,7 @@ import contextlib
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import (
@@ -51,7 +51,7 @@ class Means:
     authorities: bytes
     """The file with those that are not the system's."""
     proxy: str | None
-    login: str | None
+    login: str | None = field(repr=False)
     """As a header says it."""
 
 

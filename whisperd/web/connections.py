@@ -29,8 +29,8 @@ _LOOK_AGAIN_S: Final = 0.1
 _PAUSE_S: Final = 1.0
 """After a failure to take a connection, which the next one would meet too."""
 _TOLD_EVERY_S: Final = 60.0
-_UNREAD_S: Final = 120.0
-"""An answer of which a client takes nothing for so long is given up."""
+_UNREAD_MS: Final = 120_000
+"""A client that takes nothing of its answer for so long loses the connection: the kernel sees to that."""
 
 
 class Connection(web.RequestHandler):
@@ -39,7 +39,7 @@ class Connection(web.RequestHandler):
     For the first head the time runs from the connection's beginning.
     """
 
-    __slots__ = ("_ended", "_head_came", "_head_due", "_head_s", "_late", "_line", "_unread")
+    __slots__ = ("_ended", "_head_came", "_head_due", "_head_s", "_late", "_line")
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class Connection(web.RequestHandler):
         self._line: asyncio.Transport | None = None
         """aiohttp lets go of its own when it closes, which takes as long as the client likes."""
         self._late: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
         self._head_came = head_came
         self._ended = ended
 
@@ -88,22 +87,9 @@ class Connection(web.RequestHandler):
         elif data and self._late is None and self.idle:
             self._late = self._loop.call_later(self._head_s, self.give_up)
 
-    def pause_writing(self) -> None:
-        """There is more to send than the client takes now."""
-        super().pause_writing()
-        self._unread = self._loop.call_later(_UNREAD_S, self.give_up)
-
-    def resume_writing(self) -> None:
-        """It has taken most of it."""
-        super().resume_writing()
-        if self._unread:
-            self._unread.cancel()
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
         self._wait_no_longer()
-        if self._unread:
-            self._unread.cancel()
         super().connection_lost(exc)
         self._line = None
         self._ended(self)
@@ -140,6 +126,8 @@ class Connections:
         """Serve a client, once there is room."""
         with contextlib.ExitStack() as dropped:
             dropped.callback(accepted.close)
+            if accepted.family != socket.AF_UNIX:
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
             await self._room()
             dropped.pop_all()
         connection = Connection(
