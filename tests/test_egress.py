@@ -17,9 +17,10 @@ from file_server import FileServer, serving_files
 from proxying import Proxy, proxying
 from receiving import receiving
 
+from whisperd.config.gateway import Fetch
 from whisperd.config.live import Live
 from whisperd.config.load import load
-from whisperd.config.schema import Config, Fetch
+from whisperd.config.schema import Config
 from whisperd.egress import Egress, read
 from whisperd.errors import ConfigError, FetchFailed, UpstreamFailed, UrlRefused
 from whisperd.llm import LanguageModels

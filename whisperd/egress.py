@@ -28,7 +28,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from whisperd import __version__
-from whisperd.config.schema import Fetch
+from whisperd.config.gateway import Fetch
 from whisperd.config.secret import read_secret, readable
 from whisperd.errors import ConfigError, StartError
 from whisperd.media.guard import is_public

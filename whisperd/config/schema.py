@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from whisperd.config.gateway import Access, Jobs, Llm, Webhooks
+from whisperd.config.gateway import Access, Fetch, Jobs, Llm, Webhooks
 from whisperd.config.kinds import (
     Address,
     Auto,
     Bytes,
     CertificateFile,
     Count,
-    Destination,
     Device,
     Directory,
     Installed,
@@ -25,7 +24,6 @@ from whisperd.config.kinds import (
     Model,
     Nothing,
     Proxy,
-    ProxyUrl,
     SecretFile,
     Time,
     WebOrigin,
@@ -118,37 +116,6 @@ class Api:
     )
     keep_downloads: Time = option(
         Duration("1h"), "How long the links of the Flask transcriber's replies work.", live=True
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
-    """Recordings that requests name by URL, and results that they want sent to one."""
-
-    allow: tuple[Destination, ...] = option(
-        (),
-        'Hosts ("garage", "*.lan.example") and networks ("192.168.1.0/24") that may be used although they '
-        "are private. Addresses of the internet may always be.",
-        live=True,
-    )
-    timeout: Time = option(Duration("10min"), "Longest time for one transfer.", live=True)
-    idle: Time = option(
-        Duration("30s"), "A server that sends or takes nothing for so long is given up.", live=True
-    )
-    ca_file: Nothing | CertificateFile = option(
-        "none",
-        "A file with certificates of authorities (PEM) that are trusted beside the system's: for these URLs, "
-        "webhooks and llm.url. A reload reads it again.",
-        live=True,
-    )
-    proxy: Nothing | ProxyUrl = option(
-        "none",
-        'A proxy, "http://HOST:PORT", for what is on the internet: these URLs, webhooks and llm.url. Private '
-        "addresses are connected to without it. None is taken from the environment.",
-        live=True,
-    )
-    proxy_login_file: Nothing | SecretFile = option(
-        "none", 'A file with the user and the password for that proxy, "USER:PASSWORD".', live=True
     )
 
 
