@@ -126,8 +126,6 @@ class Connections:
         """Serve a client, once there is room."""
         with contextlib.ExitStack() as dropped:
             dropped.callback(accepted.close)
-            if accepted.family != socket.AF_UNIX:
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
             await self._room()
             dropped.pop_all()
         connection = Connection(
@@ -206,6 +204,8 @@ class Site(web.BaseSite):
         """Take connections from now on."""
         await super().start()
         self._listener.setblocking(False)
+        if self._listener.family != socket.AF_UNIX:  # those that it accepts inherit it
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         self._accepting = asyncio.create_task(self._accept())
 
     async def stop(self) -> None:
