@@ -2,6 +2,7 @@
 
 import datetime
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,13 @@ class Authority:
         days = ("-days", str(expires_in.days))
         _openssl("x509", "-req", "-in", request, *signer, *days, "-extfile", extensions, "-out", certificate)
         return certificate, key
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """For a server that has them."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def with_passphrase(key: Path) -> Path:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -121,7 +122,7 @@ def _response(other: Other) -> web.Response:
 
 
 @contextlib.asynccontextmanager
-async def serving_llm() -> AsyncIterator[FakeLlm]:
+async def serving_llm(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeLlm]:
     """Run one, on a free port of 127.0.0.1."""
     llm = FakeLlm()
     app = web.Application(client_max_size=64 * 2**20)
@@ -129,7 +130,7 @@ async def serving_llm() -> AsyncIterator[FakeLlm]:
     app.router.add_post("/v1/completions", llm.answer)
     app.router.add_get("/v1/models", llm.list)
     server = TestServer(app, host="127.0.0.1")
-    await server.start_server(access_log=None)
+    await server.start_server(access_log=None, ssl=tls)
     llm.url = str(server.make_url("/v1"))
     try:
         yield llm

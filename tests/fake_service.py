@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from whisperd.access.gate import Gate
 from whisperd.config.live import Live
+from whisperd.egress import Egress, read
 from whisperd.errors import UnknownModel, UrlNotFound, WhisperdError
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.desk import Desk
@@ -283,7 +284,7 @@ async def serving(live: Live) -> AsyncIterator[Web]:
             fetcher=fetcher,
             gate=gate,
             desk=desk,
-            models=LanguageModels(live),
+            models=LanguageModels(live, Egress(read(live.current.fetch))),
         )
         server = TestServer(app)  # cancels handlers, as the daemon's runner does
         await server.start_server(access_log=None)

@@ -13,6 +13,7 @@ from conftest import changed
 
 from whisperd.config.live import Live
 from whisperd.config.schema import Config
+from whisperd.egress import Egress, read
 from whisperd.errors import WhisperdError
 from whisperd.media.fetch import Fetcher
 from whisperd.media.resolver import Resolver
@@ -34,7 +35,8 @@ async def fetching(config: Config, resolver: AbstractResolver | None = None) -> 
     """A fetcher with a spool of its own, which must be empty in the end."""
     spool = Spool(config.paths.spool)
     spool.sweep()
-    fetcher = Fetcher(Live(config), spool, resolver=(lambda: resolver) if resolver else Resolver)
+    egress = Egress(read(config.fetch))
+    fetcher = Fetcher(Live(config), spool, egress, resolver=(lambda: resolver) if resolver else Resolver)
     try:
         yield fetcher
     finally:

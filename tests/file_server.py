@@ -10,6 +10,7 @@ unless it has an `Answer`. HEAD of a presigned URL answers 403, as the signature
 import asyncio
 import contextlib
 import gzip
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -167,13 +168,13 @@ def _pieces(body: bytes, count: int) -> list[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def serving_files() -> AsyncIterator[FileServer]:
+async def serving_files(tls: ssl.SSLContext | None = None) -> AsyncIterator[FileServer]:
     """Run one, on a free port of 127.0.0.1."""
     files = FileServer()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", files.answer)
     server = TestServer(app, host="127.0.0.1")
-    await server.start_server(access_log=None, max_line_size=MAX_LINE_BYTES)
+    await server.start_server(access_log=None, max_line_size=MAX_LINE_BYTES, ssl=tls)
     files.base = str(server.make_url("")).rstrip("/")
     try:
         yield files

@@ -130,3 +130,9 @@ def test_a_certificate_and_its_key_go_together(tmp_path: Path, one: str, other: 
     assert told.startswith(f"server.{one}: ")
     assert f"set server.{other} too" in told
     accepted(tmp_path, "server.tls_certificate = '/etc/tls.pem'\nserver.tls_key = 'credential:tls.key'\n")
+
+
+def test_a_login_is_for_a_proxy(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "fetch.proxy_login_file = '/etc/login'\n")
+    assert told == "fetch.proxy_login_file: is for no proxy: set fetch.proxy too"
+    accepted(tmp_path, "fetch.proxy_login_file = '/etc/login'\nfetch.proxy = 'http://proxy.lan:3128'\n")

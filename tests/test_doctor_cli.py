@@ -110,7 +110,7 @@ def test_checks_come_in_the_order_in_which_to_mend(config: Config) -> None:
     order = [check.name for check in CHECKS]
     assert order == [
         "configuration", "card", "device nodes", "driver", "library", "engines", "device", "disk", "models",
-        "secrets", "address", "certificate",
+        "secrets", "address", "certificate", "going out",
     ]  # fmt: skip
     assert next(iter(diagnose(machine(config)))).name == "configuration"
 

@@ -1,4 +1,4 @@
-"""The doctor on the server's certificate, and on files that hold secrets."""
+"""The doctor on the server's certificate, on whom it trusts itself, and on files that hold secrets."""
 
 import datetime
 import os
@@ -12,6 +12,7 @@ from fake_machine import NOBODY, machine
 from whisperd.config.schema import Config
 from whisperd.doctor.certificate import check_certificate
 from whisperd.doctor.checks import diagnose
+from whisperd.doctor.egress import check_egress
 from whisperd.doctor.finding import Finding
 from whisperd.doctor.secrets import check_secrets
 from whisperd.doctor.user import User
@@ -66,6 +67,33 @@ def test_credentials_are_left_to_the_service(config: Config, monkeypatch: pytest
     named = secured(config, Path("credential:crt"), Path("credential:key"))
     assert certificate_finding(named).state == "skipped"
     assert [finding.state for finding in check_secrets(machine(named))] == ["skipped"]
+
+
+def egress_finding(config: Config, user: User = ROOT) -> Finding:
+    [finding] = check_egress(machine(config, user=user))
+    return finding
+
+
+def test_authorities_that_the_daemon_can_use_are_fine(config: Config, authority: Authority) -> None:
+    ours = changed(config, "fetch", ca_file=authority.certificate, proxy="http://proxy.lan:3128")
+    found = egress_finding(ours)
+    assert found.state == "ok"
+    assert "by http://proxy.lan:3128" in found.detail
+    assert str(authority.certificate) in found.detail
+    assert egress_finding(config).detail == "directly, trusting the system's authorities"
+
+
+def test_authorities_that_the_daemon_cannot_use_are_a_failure(config: Config, authority: Authority) -> None:
+    private = authority.directory / "private.pem"
+    private.write_bytes(authority.certificate.read_bytes())
+    private.chmod(0o600)
+    found = egress_finding(changed(config, "fetch", ca_file=private), NOBODY)
+    assert (found.state, found.detail) == ("failure", f"{private} can't be read by whisperd")
+    private.write_text("none")
+    found = egress_finding(changed(config, "fetch", ca_file=private))
+    assert (found.state, "fetch.ca_file" in found.detail) == ("failure", True)
+    found = egress_finding(changed(config, "fetch", ca_file=Path("/nowhere/ca.pem")))
+    assert (found.state, "No such file" in found.detail) == ("failure", True)
 
 
 def test_without_tls_nothing_is_looked_at(config: Config) -> None:

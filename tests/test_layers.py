@@ -25,7 +25,7 @@ LAYERS = (
     ("lane",),
     ("worker",),
     ("life",),
-    ("media", "models", "listen", "memory", "access", "llm", "tls"),
+    ("media", "models", "listen", "memory", "access", "egress", "llm", "tls"),
     ("cuda",),
     ("status", "place"),
     ("protocol", "config"),
@@ -40,7 +40,7 @@ MACHINE_LEARNING = {
     "sentencepiece", "tokenizers", "torch", "torchaudio",
 }  # fmt: skip
 SQLITE_ROOMS = {"whisperd.sqlite", "whisperd.jobs.sqlite", "whisperd.jobs.schema", "whisperd.jobs.rows"}
-AIOHTTP_ROOMS = {"web", "daemon", "assembly", "cli", "media", "llm"}
+AIOHTTP_ROOMS = {"web", "daemon", "assembly", "cli", "egress", "media", "llm"}
 
 
 def modules() -> list[str]:

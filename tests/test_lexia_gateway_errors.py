@@ -308,3 +308,24 @@ async def test_another_method_is_405(web: Web) -> None:
     response = await web.client.put(TRANSCRIPTIONS, data=b"")
     assert response.status == 405
     assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "form"])
+@pytest.mark.parametrize(("levels", "status"), [(100, 202), (101, 422), (940, 422), (950, 422)])
+async def test_metadata_is_nested_as_deeply_as_it_can_be_read_again(
+    web: Web, levels: int, status: int, as_json: bool
+) -> None:
+    metadata = '{"a":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    if as_json:
+        body = f'{{"audio_url": "{THERE}", "metadata": {metadata}}}'
+        headers = {"Content-Type": "application/json"}
+        response = await web.client.post(TRANSCRIPTIONS, data=body, headers=headers)
+    else:
+        response = await web.client.post(TRANSCRIPTIONS, data=form("audio", metadata=metadata))
+    assert response.status == status
+    body = await response.json()
+    if status == 202:
+        response = await web.client.get(f"{TRANSCRIPTIONS}/{body['id']}")
+        assert (await response.json())["metadata"] == json.loads(metadata)
+    else:
+        assert body["error"]["type"] == "invalid_request_error"

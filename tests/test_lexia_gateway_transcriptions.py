@@ -439,6 +439,9 @@ async def test_json_is_a_suffix_too_and_beats_accept(web: Web) -> None:
         ("text/plain;q=0, text/vtt;q=0.1", "text/vtt"),
         ("image/png", "application/json"),
         ("text/plain;q=x", "application/json"),
+        ("text/plain;q=nan, text/vtt;q=0.1", "text/vtt"),
+        ("text/plain;q=inf, text/vtt;q=-1, text/srt;q= 0.5", "application/x-subrip"),
+        ("text/plain;q=1e999, text/vtt;q=2, application/json;q=0.1", "application/json"),
     ],
 )
 async def test_the_form_that_is_liked_best_is_taken(web: Web, accept: str, content_type: str) -> None:

@@ -18,7 +18,8 @@ from keychain import make_key
 
 from whisperd.access.usage import Use
 from whisperd.config.live import Live
-from whisperd.config.units import Duration
+from whisperd.config.units import Duration, Size
+from whisperd.egress import Egress, read
 from whisperd.errors import StartError
 from whisperd.llm import LanguageModels
 
@@ -180,7 +181,7 @@ async def test_without_a_key_for_it_the_server_gets_none(web: Web, llm: FakeLlm)
 def test_a_key_that_cannot_be_read_is_told_at_the_start(live: Live, tmp_path: Path) -> None:
     live.current = changed(live.current, "llm", key_file=tmp_path / "missing")
     with pytest.raises(StartError, match=r"llm\.key_file"):
-        LanguageModels(live)
+        LanguageModels(live, Egress(read(live.current.fetch)))
 
 
 async def test_no_proxy_of_the_environment_is_used(
@@ -412,6 +413,50 @@ async def test_bodies_that_are_none(
     error = (await response.json())["error"]
     assert (response.status, error["code"], error["param"]) == (status, code, param)
     assert llm.asked == []
+
+
+# ---- how much is taken of it ---------------------------------------------------------------------
+
+
+async def test_an_answer_that_is_too_large_is_told_so(web: Web, llm: FakeLlm) -> None:
+    set_llm(web, answer=Size("1MiB"))
+    llm.other = Other(status=200, body=json.dumps({"choices": "x" * 2**20}).encode())
+    status, body = await ask(web)
+    assert (status, body["error"]["code"]) == (503, "llm_service_error")
+    assert "more than 1MiB" in body["error"]["message"]
+    assert "`llm.answer`" in body["error"]["message"]
+
+
+async def test_a_stream_that_does_not_end_is_broken_off_with_an_error(
+    client: openai.AsyncOpenAI, web: Web, llm: FakeLlm
+) -> None:
+    set_llm(web, answer=Size("1MiB"))
+    chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [], "padding": "x" * 2**16}
+    llm.events = [b"data: " + json.dumps(chunk).encode() + b"\n\n"] * 1000
+    stream = await client.chat.completions.create(model="summaries", messages=TALK, stream=True)
+    came: list[Any] = []
+
+    async def read_on() -> None:
+        async for chunk in stream:
+            came.append(chunk)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(openai.APIError, match="more than 1MiB"):
+        await read_on()
+    assert 0 < len(came) < 16
+    await until(lambda: llm.left == 1)
+
+
+async def test_an_answer_of_just_that_size_is_passed_on(web: Web, llm: FakeLlm) -> None:
+    llm.other = Other(status=200, body=b'{"choices":[]}')
+    set_llm(web, answer=Size("14B"))
+    assert await ask(web) == (200, {"choices": []})
+
+
+async def test_a_list_of_models_that_is_too_large_counts_as_none(web: Web) -> None:
+    set_llm(web, answer=Size("100B"))
+    models = LanguageModels(web.live, Egress(read(web.live.current.fetch)))
+    assert [model.status for model in await models.models()] == ["unavailable", "unavailable"]
+    await models.aclose()
 
 
 async def test_the_keys_permission_is_needed(web: Web, llm: FakeLlm) -> None:

@@ -275,6 +275,16 @@ async def test_metrics_speak_openmetrics_to_those_who_ask_for_it(web: Web) -> No
     assert {"whisperd_requests", "whisperd_build", "whisperd_worker_restarts"} <= names
 
 
+@pytest.mark.parametrize("version", ["abc", "1.x", "9" * 5000, "²", "1.0.0-x", "99.0"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+async def test_metrics_are_there_for_those_who_ask_for_a_version_that_is_none(
+    web: Web, kind: str, version: str
+) -> None:
+    response = await web.client.get("/metrics", headers={"Accept": f"{kind}; version={version}"})
+    assert response.status == 200
+    assert "whisperd_build" in await response.text()
+
+
 # ---- documentation -------------------------------------------------------------------------------
 
 

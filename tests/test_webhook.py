@@ -20,6 +20,7 @@ from standardwebhooks.webhooks import Webhook
 from whisperd.config.live import Live
 from whisperd.config.schema import Config
 from whisperd.config.units import Duration
+from whisperd.egress import Egress, read
 from whisperd.errors import ParameterError, Unavailable
 from whisperd.jobs import webhook
 from whisperd.jobs.model import Attempt, Delivery, Job, JobError, JobType, Source, Work
@@ -57,7 +58,8 @@ class Post:
     @contextlib.asynccontextmanager
     async def tended(self, resolver: FakeResolver | None = None) -> AsyncIterator[Courier]:
         """A courier at work."""
-        transfers = Transfers(self.live, lambda: resolver) if resolver else Transfers(self.live)
+        out = Egress(read(self.live.current.fetch))
+        transfers = Transfers(self.live, out, lambda: resolver) if resolver else Transfers(self.live, out)
         self.courier = Courier(self.live, self.store, transfers, now=self.clock, jitter=lambda: self.jitter)
         async with self.courier.tended():
             yield self.courier
@@ -332,7 +334,8 @@ async def test_pauses_are_not_the_same_for_all(post: Post, receiver: Receiver) -
     async with post.tended():
         await post.attempts(job_id, 1)
         assert round((await post.to_the_next(job_id)).total_seconds()) == 4
-    assert len({Courier(post.live, post.store, Transfers(post.live))._jitter() for _ in range(9)}) > 1
+    transfers = Transfers(post.live, Egress(read(post.live.current.fetch)))
+    assert len({Courier(post.live, post.store, transfers)._jitter() for _ in range(9)}) > 1
 
 
 async def test_a_receiver_that_is_gone_is_not_asked_again(post: Post, receiver: Receiver) -> None:

@@ -11,6 +11,7 @@ from whisperd.access.gate import Gate
 from whisperd.access.usage import Use
 from whisperd.codes import error_by_code
 from whisperd.config.live import Live
+from whisperd.egress import Egress
 from whisperd.errors import WhisperdError
 from whisperd.jobs.audio import Recordings
 from whisperd.jobs.desk import Desk
@@ -46,7 +47,7 @@ class Parts:
 
 
 @contextlib.asynccontextmanager
-async def assembled(live: Live, plan: Plan, spool: Spool) -> AsyncIterator[Parts]:
+async def assembled(live: Live, plan: Plan, spool: Spool, egress: Egress) -> AsyncIterator[Parts]:
     """The parts, for as long as the context is open. Raises StartError."""
     config = live.current
     scheduler = _hire(live, plan)
@@ -55,10 +56,10 @@ async def assembled(live: Live, plan: Plan, spool: Spool) -> AsyncIterator[Parts
     directory = config.paths.state / "jobs"
     store = await open_store(directory)
     recordings = Recordings(directory, needed=store.needed)
-    fetcher = Fetcher(live, recordings.incoming)
+    fetcher = Fetcher(live, recordings.incoming, egress)
     gate = Gate(live)
     try:
-        courier = Courier(live, store, Transfers(live))
+        courier = Courier(live, store, Transfers(live, egress))
 
         def ended(job: Job, transcript: Transcript | None) -> None:
             gate.usage.record(_use(job, transcript))
@@ -80,10 +81,10 @@ async def assembled(live: Live, plan: Plan, spool: Spool) -> AsyncIterator[Parts
             service,
             spool,
             metrics,
-            fetcher=Fetcher(live, spool),
+            fetcher=Fetcher(live, spool, egress),
             gate=gate,
             desk=desk,
-            models=LanguageModels(live),
+            models=LanguageModels(live, egress),
         )
         yield Parts(scheduler, service, desk, courier, app)
     finally:

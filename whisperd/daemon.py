@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from whisperd import journal, listen, notify, tls
+from whisperd import egress, journal, listen, notify, tls
 from whisperd.assembly import Parts, assembled
 from whisperd.config.change import changes, merged
 from whisperd.config.live import Live
@@ -23,6 +23,7 @@ from whisperd.media.spool import Spool
 from whisperd.notify import Notifier
 from whisperd.plan import make_plan
 from whisperd.service import Service
+from whisperd.web.connections import Connections, Site
 from whisperd.web.control import Reloaded, create_control
 from whisperd.web.keys import METRICS
 
@@ -68,6 +69,7 @@ class Daemon:
         self._notifier.status("Starting")
         certificate = tls.read(config.server)
         self._tls = tls.Tls(certificate) if certificate else None
+        self._egress = egress.Egress(egress.read(config.fetch))
         passed = notify.passed_sockets(os.environ.pop("LISTEN_PID", None), os.environ.pop("LISTEN_FDS", None))
         listeners = passed or listen.bind(config.server.listen)
         plan = await make_plan(config, os.environ)
@@ -76,7 +78,7 @@ class Daemon:
         spool = Spool(config.paths.spool)
         if orphans := spool.sweep():
             logger.info("removed %d unfinished uploads of an earlier run", orphans)
-        async with assembled(self._live, plan, spool) as parts:
+        async with assembled(self._live, plan, spool, self._egress) as parts:
             await self._live_with(parts, listeners, passed=bool(passed))
         return 0
 
@@ -97,6 +99,8 @@ class Daemon:
             shutdown_timeout=_LAST_WORDS_S,
         )
         await runner.setup()
+        assert runner.server  # noqa: S101 - it is what has been set up
+        connections = Connections(runner.server, self._live)
         if self._tls:
             _tell_of(self._tls.certificate)
             parts.app[METRICS].watch_certificate(self._tls)
@@ -106,11 +110,11 @@ class Daemon:
                 async with parts.courier.tended(), parts.desk.tended():
                     # On sockets of our own, callers are told what is loading; those of a socket that systemd
                     # holds wait in its queue instead.
-                    sites = [] if passed else await _open(runner, listeners, self._tls)
+                    sites = [] if passed else await _open(runner, connections, listeners, self._tls)
                     for lane in scheduler.lasting_lanes():
                         lane.wake()
                     if await self._load(parts.service):
-                        sites = sites or await _open(runner, listeners, self._tls)
+                        sites = sites or await _open(runner, connections, listeners, self._tls)
                         logger.info("serving on %s", ", ".join(map(_address, listeners)))
                         await self._serve(parts.service)
                 await self._drain(parts.service, sites)
@@ -145,7 +149,7 @@ class Daemon:
                 fed_at = loop.time()
             await self._tick(min(_STATUS_INTERVAL_S, interval_s or _STATUS_INTERVAL_S))
 
-    async def _drain(self, service: Service, sites: list[web.SockSite]) -> None:
+    async def _drain(self, service: Service, sites: list[Site]) -> None:
         """Take no new connections, let running requests end, and cut off those that take too long."""
         service.draining = True
         for site in sites:
@@ -202,18 +206,20 @@ class Daemon:
         self._notifier.reloading()
         try:
             new = load(self._config_path, os.environ)
-            certificate = tls.read(merged(self._live.current, new).server)
+            result = merged(self._live.current, new)
+            certificate, means = tls.read(result.server), egress.read(result.fetch)
         except ConfigError as error:
             logger.error("reload refused: %s", error.message)  # noqa: TRY400 - the traceback tells nothing
             self._notifier.ready(f"Reload refused: {' | '.join(error.message.splitlines())}")
             raise
         found = changes(self._live.current, new)
         applied = list(found.applied)
-        self._live.current = merged(self._live.current, new)
+        self._live.current = result
+        renewed = self._egress.renew(means)
         if self._tls and certificate and self._tls.renew(certificate):
             _tell_of(certificate)
-            if tls.CERTIFICATE not in applied:
-                applied.append(tls.CERTIFICATE)  # another one in the same file
+            renewed.append(tls.CERTIFICATE)
+        applied += [option for option in renewed if option not in applied]  # others in the same files
         level = self._live.current.log.level
         journal.set_level(level)
         for lane in self._scheduler.all_lanes():
@@ -239,12 +245,15 @@ class Daemon:
 
 
 async def _open(
-    runner: web.AppRunner, listeners: Sequence[socket.socket], secured: tls.Tls | None
-) -> list[web.SockSite]:
+    runner: web.AppRunner,
+    connections: Connections,
+    listeners: Sequence[socket.socket],
+    secured: tls.Tls | None,
+) -> list[Site]:
     """Take connections: by TLS, if it is configured, but not on Unix sockets."""
     context = secured.context if secured else None
     sites = [
-        web.SockSite(runner, listener, ssl_context=None if listener.family == socket.AF_UNIX else context)
+        Site(runner, connections, listener, None if listener.family == socket.AF_UNIX else context)
         for listener in listeners
     ]
     for site in sites:

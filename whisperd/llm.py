@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientError, ClientResponse, ClientTimeout
 from msgspec import Struct
+from yarl import URL
 
-from whisperd import __version__
 from whisperd.config.live import Live
 from whisperd.config.secret import read_secret
+from whisperd.config.units import Size
+from whisperd.egress import Client, Egress
 from whisperd.errors import MissingParameter, UnknownModel, UnknownRoute, UpstreamFailed
+from whisperd.media.resolver import Resolver
 from whisperd.tasks import scoped
 
 logger = logging.getLogger(__name__)
@@ -61,16 +64,20 @@ class _Listed(Struct, frozen=True):
 class Answer:
     """An answer that has begun."""
 
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: ClientResponse, limit: Size) -> None:
         self._response = response
+        self._limit = limit
+        self._size = 0
         self.status = response.status
         self.content_type = response.content_type
         self.retry_after = response.headers.get("Retry-After")
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamFailed."""
-        with _blaming():
-            return await self._response.read()
+        pieces = []
+        while piece := await self._piece():
+            pieces.append(piece)
+        return b"".join(pieces)
 
     async def events(self) -> AsyncIterator[bytes]:
         """The data of each event, as it comes. Raises UpstreamFailed."""
@@ -87,18 +94,27 @@ class Answer:
 
     async def _piece(self) -> bytes:
         with _blaming():
-            return await self._response.content.readany()
+            piece = await self._response.content.readany()
+        self._size += len(piece)
+        if self._size > self._limit:
+            logger.warning("the language model's server answered more than %s (llm.answer)", self._limit)
+            raise UpstreamFailed(
+                f"the language model's server answered more than {self._limit}, which is this server's limit "
+                "(`llm.answer`)"
+            )
+        return piece
 
 
 class LanguageModels:
     """What the configured server has. Raises StartError when its key can't be read."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, egress: Egress) -> None:
         self._live = live
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"whisperd/{__version__}"}
+        self._egress = egress
+        self._headers = {}
         if (path := live.current.llm.key_file) != "none":
             self._headers["Authorization"] = f"Bearer {read_secret(path, 'llm.key_file')}"
-        self._session: ClientSession | None = None
+        self._client: Client | None = None
         self._look: asyncio.Task[None] | None = None
         self._look_due = 0.0
         self._answers = False
@@ -108,9 +124,9 @@ class LanguageModels:
         if self._look:
             async with scoped(self._look):
                 pass
-        if self._session:
-            await self._session.close()
-            self._session = None
+        if self._client:
+            await self._client.aclose()
+            self._client = None
 
     async def answers(self) -> bool:
         """Whether there is a server and it answered when it was looked at last, some seconds ago.
@@ -176,33 +192,34 @@ class LanguageModels:
 
         Raises UnknownRoute where there is no server, UpstreamFailed.
         """
-        read_s = self._live.current.llm.timeout
+        llm = self._live.current.llm
         async with contextlib.AsyncExitStack() as stack:
             with _blaming():
                 response = await stack.enter_async_context(
-                    self._open().post(
-                        f"{self._base()}/{path}",
+                    self._open().request(
+                        "POST",
+                        URL(f"{self._base()}/{path}"),
                         data=io.BytesIO(body),
                         headers={"Content-Type": "application/json"},
-                        allow_redirects=False,
-                        timeout=ClientTimeout(sock_connect=_CONNECT_S, sock_read=read_s),
+                        timeout=ClientTimeout(connect=_CONNECT_S, sock_read=llm.timeout),
                     )
                 )
             # Released before its end, a connection would be read on; closed, it tells the server.
             stack.callback(response.close)
-            yield Answer(response)
+            yield Answer(response, llm.answer)
 
     async def _list(self) -> Mapping[str, _Entry] | None:
         """The server's models by their ids; None while it loads one. Raises UpstreamFailed."""
         with _blaming():
-            async with self._open().get(
-                f"{self._base()}/models", allow_redirects=False, timeout=ClientTimeout(total=_LIST_S)
-            ) as response:
+            async with (
+                asyncio.timeout(_LIST_S),
+                self._open().request("GET", URL(f"{self._base()}/models")) as response,
+            ):
                 if response.status == _LOADING:
                     return None
                 if response.status != 200:
                     raise UpstreamFailed(f"the language model's server answered {response.status}")
-                body = await response.read()
+                body = await Answer(response, self._live.current.llm.answer).read()
         try:
             return {entry.id: entry for entry in msgspec.json.decode(body, type=_Listed).data}
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -221,16 +238,10 @@ class LanguageModels:
         pairs = (entry.partition("=") for entry in self._live.current.llm.models)
         return {name: model for name, _, model in pairs}
 
-    def _open(self) -> ClientSession:
-        if self._session is None:
-            self._session = ClientSession(
-                # A connection that was kept may be gone when the next request needs it.
-                connector=TCPConnector(force_close=True, limit=0),
-                cookie_jar=DummyCookieJar(),
-                headers=self._headers,
-                trust_env=False,
-            )
-        return self._session
+    def _open(self) -> Client:
+        if self._client is None:
+            self._client = Client(self._egress, Resolver(), headers=self._headers)
+        return self._client
 
 
 def _data(line: bytes) -> bytes:

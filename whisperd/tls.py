@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whisperd.config.schema import Server
-from whisperd.config.secret import located, no_credential
+from whisperd.config.secret import readable
 from whisperd.errors import ConfigError
 
 CERTIFICATE: Final = "server.tls_certificate"
@@ -55,8 +55,8 @@ def read(server: Server) -> Certificate | None:
     """
     if server.tls_certificate == "none" or server.tls_key == "none":
         return None
-    certificate = _file(server.tls_certificate, CERTIFICATE)
-    key = _file(server.tls_key, KEY)
+    certificate = readable(server.tls_certificate, CERTIFICATE)
+    key = readable(server.tls_key, KEY)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         client.load_verify_locations(certificate)
@@ -107,18 +107,6 @@ class _Encrypted(Exception):
 def _no_passphrase() -> str:
     """Without this, OpenSSL would ask for one on the terminal."""
     raise _Encrypted
-
-
-def _file(path: Path, option: str) -> Path:
-    """Where the option's file is. Raises ConfigError if it can't be read."""
-    file = located(path)
-    if file is None:
-        raise ConfigError(f"{option}: {no_credential(path)}")
-    try:
-        with file.open("rb"):
-            return file
-    except OSError as error:
-        raise ConfigError(f"{option}: can't read {path}: {error.strerror}") from error
 
 
 def _wrong(option: str, path: Path, error: ssl.SSLError, otherwise: str) -> ConfigError:

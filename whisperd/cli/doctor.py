@@ -33,9 +33,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "doctor",
         help="find out what keeps a job from running",
         description="Look at everything that a job needs, in the order in which to mend it: the GPU, its "
-        "driver and libraries, the engines, memory, disks, models, secrets, addresses, the certificate. The "
-        "exit status is 0 only if a job would run. It needs to be root, or the service's user, to look at "
-        "models and uploads.",
+        "driver and libraries, the engines, memory, disks, models, secrets, addresses, the certificate, "
+        "the way out to others. The exit status is 0 only if a job would run. It needs to be root, or the "
+        "service's user, to look at models and uploads.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=_run)

@@ -24,6 +24,7 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     """Find every one."""
     yield from _addresses(config)
     yield from _tls(config)
+    yield from _proxy(config)
     yield from _directories(config)
     yield from _transcription(config)
     yield from _supervision(config)
@@ -50,6 +51,12 @@ def _tls(config: Config) -> Iterator[Conflict]:
         yield Conflict((certificate, key), f"needs its private key: set {key} too")
     if config.server.tls_key != "none" and config.server.tls_certificate == "none":
         yield Conflict((key, certificate), f"is the key of nothing: set {certificate} too")
+
+
+def _proxy(config: Config) -> Iterator[Conflict]:
+    proxy, login = "fetch.proxy", "fetch.proxy_login_file"
+    if config.fetch.proxy_login_file != "none" and config.fetch.proxy == "none":
+        yield Conflict((login, proxy), f"is for no proxy: set {proxy} too")
 
 
 def _overlap(one: HostPort | Path, other: HostPort | Path) -> bool:

@@ -1,4 +1,4 @@
-"""The sections for what stands around the engine: keys, jobs, webhooks, a language model's server."""
+"""The sections for what stands around the engine: other servers, keys, jobs, webhooks, a language model."""
 # ruff: noqa: RUF009 - `option` makes a dataclass field, as `dataclasses.field` does
 
 from dataclasses import dataclass
@@ -8,15 +8,49 @@ from whisperd.config.kinds import (
     Auto,
     BaseUrl,
     Bytes,
+    CertificateFile,
     Count,
+    Destination,
     ModelAlias,
     Network,
     Nothing,
+    ProxyUrl,
     SecretFile,
     Time,
 )
 from whisperd.config.option import option
 from whisperd.config.units import Duration, Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Recordings that requests name by URL, and results that they want sent to one."""
+
+    allow: tuple[Destination, ...] = option(
+        (),
+        'Hosts ("garage", "*.lan.example") and networks ("192.168.1.0/24") that may be used although they '
+        "are private. Addresses of the internet may always be.",
+        live=True,
+    )
+    timeout: Time = option(Duration("10min"), "Longest time for one transfer.", live=True)
+    idle: Time = option(
+        Duration("30s"), "A server that sends or takes nothing for so long is given up.", live=True
+    )
+    ca_file: Nothing | CertificateFile = option(
+        "none",
+        "A file with certificates of authorities (PEM) that are trusted beside the system's: for these URLs, "
+        "webhooks and llm.url. A reload reads it again.",
+        live=True,
+    )
+    proxy: Nothing | ProxyUrl = option(
+        "none",
+        'A proxy, "http://HOST:PORT", for what is on the internet: these URLs, webhooks and llm.url. Private '
+        "addresses are connected to without it. None is taken from the environment.",
+        live=True,
+    )
+    proxy_login_file: Nothing | SecretFile = option(
+        "none", 'A file with the user and the password for that proxy, "USER:PASSWORD".', live=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,4 +136,7 @@ class Llm:
     key_file: Nothing | SecretFile = option("none", "A file with the key for that server.")
     timeout: Time = option(
         Duration("2min"), "A server that sends nothing for so long is given up.", live=True
+    )
+    answer: Bytes = option(
+        Size("64MiB"), "Largest answer of that server, a stream's too; a larger one is broken off.", live=True
     )

@@ -149,6 +149,16 @@ def _base_url(text: str) -> None:
         raise ValueError(f'"{text}" is not a base URL; write "http://HOST:PORT/v1", without user or query')
 
 
+def _proxy_url(text: str) -> None:
+    if "@" in text:  # and what stands before it is not to be told
+        raise ValueError(
+            'the URL of a proxy is "http://HOST:PORT"; its user and password stand in fetch.proxy_login_file'
+        )
+    scheme, _, address = text.rpartition("//")
+    if scheme != "http:" or not isinstance(parse_address(address), HostPort):
+        raise ValueError(f'"{text}" is not the URL of a proxy; write "http://HOST:PORT"')
+
+
 def _model_alias(text: str) -> None:
     if not re.fullmatch(r"[^=\s]+=\S+", text):
         raise ValueError(f'"{text}" is not "NAME=MODEL"')
@@ -174,6 +184,8 @@ CertificateFile = Annotated[Path, _file]
 SecretFile = Annotated[Path, _secret_file]
 """A file that holds a secret, or a credential."""
 BaseUrl = Annotated[str, _base_url]
+ProxyUrl = Annotated[str, _proxy_url]
+"""`http://HOST:PORT`."""
 ModelAlias = Annotated[str, _model_alias]
 """Our own name of a model, and the one that its server knows."""
 Device = Annotated[str, _device]

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from whisperd.config.gateway import Access, Jobs, Llm, Webhooks
+from whisperd.config.gateway import Access, Fetch, Jobs, Llm, Webhooks
 from whisperd.config.kinds import (
     Address,
     Auto,
     Bytes,
     CertificateFile,
     Count,
-    Destination,
     Device,
     Directory,
     Installed,
@@ -121,22 +120,6 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
-    """Recordings that requests name by URL, and results that they want sent to one."""
-
-    allow: tuple[Destination, ...] = option(
-        (),
-        'Hosts ("garage", "*.lan.example") and networks ("192.168.1.0/24") that may be used although they '
-        "are private. Addresses of the internet may always be.",
-        live=True,
-    )
-    timeout: Time = option(Duration("10min"), "Longest time for one transfer.", live=True)
-    idle: Time = option(
-        Duration("30s"), "A server that sends or takes nothing for so long is given up.", live=True
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one caller may ask for."""
 
@@ -152,6 +135,12 @@ class Limits:
         Duration("1h"),
         "Longest time from a request's arrival to its answer. One that could not be answered in it, by what "
         "is to be done before and how fast that goes, is refused with 503; one that was not fails with 504.",
+        live=True,
+    )
+    head: Time = option(
+        Duration("20s"),
+        "Longest time for the head of a request to come, on a new connection from its beginning on, with the "
+        "handshake of TLS; one that takes longer loses the connection.",
         live=True,
     )
     upload_idle: Time = option(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from whisperd.config.kinds import CREDENTIAL
-from whisperd.errors import StartError
+from whisperd.errors import ConfigError, StartError
 
 
 def located(path: Path) -> Path | None:
@@ -22,6 +22,18 @@ def located(path: Path) -> Path | None:
 def no_credential(path: Path) -> str:
     """What to say where `located` finds nothing."""
     return f"there is no {path}: the unit needs LoadCredential={str(path).removeprefix(CREDENTIAL)}:/PATH"
+
+
+def readable(path: Path, option: str) -> Path:
+    """Where the file named by an option is. Raises ConfigError if it can't be read."""
+    file = located(path)
+    if file is None:
+        raise ConfigError(f"{option}: {no_credential(path)}")
+    try:
+        with file.open("rb"):
+            return file
+    except OSError as error:
+        raise ConfigError(f"{option}: can't read {path}: {error.strerror}") from error
 
 
 def read_secret(path: Path, option: str) -> str:

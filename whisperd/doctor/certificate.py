@@ -24,7 +24,7 @@ def check_certificate(machine: Machine) -> Iterator[Finding]:
         if (file := located(path)) is None:
             yield Finding(_NAME, "skipped", f"{path} is for the service alone to look at")
             return
-        if found := _unreadable(machine, file):
+        if found := unreadable(machine, _NAME, file):
             yield found
             return
     try:
@@ -36,17 +36,17 @@ def check_certificate(machine: Machine) -> Iterator[Finding]:
         yield _judged(certificate, datetime.datetime.now(datetime.UTC))
 
 
-def _unreadable(machine: Machine, file: Path) -> Finding | None:
-    """Why the daemon's user can't read it, though we can."""
+def unreadable(machine: Machine, check: str, file: Path) -> Finding | None:
+    """Why the daemon's user can't read it, though we can, for a check of that name."""
     try:
         status = file.stat()
     except OSError:
-        return None  # `tls.read` tells that
+        return None  # whoever reads it tells that
     if machine.user.may(status, READ):
         return None
     name = machine.user.name
     return Finding(
-        _NAME,
+        check,
         "failure",
         f"{file} can't be read by {name}",
         f"chgrp {name} {file} and chmod 640 {file}, or pass it as a credential (LoadCredential=)",

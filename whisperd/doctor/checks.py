@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from whisperd.doctor.certificate import check_certificate
 from whisperd.doctor.device import check_device
 from whisperd.doctor.disk import check_disk
+from whisperd.doctor.egress import check_egress
 from whisperd.doctor.engines import check_engines
 from whisperd.doctor.finding import Finding
 from whisperd.doctor.gpu import check_cards, check_driver
@@ -47,6 +48,7 @@ CHECKS: Final = (
     Check("secrets", check_secrets, Machine.no_configuration),
     Check("address", check_addresses, Machine.no_configuration),
     Check("certificate", check_certificate, Machine.no_tls),
+    Check("going out", check_egress, Machine.no_configuration),
 )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp.abc import AbstractResolver
 
 from whisperd.config.live import Live
+from whisperd.egress import Egress
 from whisperd.journal import fields
 from whisperd.media.disk import finish
 from whisperd.media.resolver import Resolver
@@ -28,11 +29,12 @@ class Fetcher:
         self,
         live: Live,
         spool: Spool,
+        egress: Egress,
         *,
         resolver: Callable[[], AbstractResolver] = Resolver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transfers = Transfers(live, resolver)
+        self._transfers = Transfers(live, egress, resolver)
         self._spool = spool
         self._clock = clock
         self._shared: dict[str, _Shared] = {}

@@ -16,18 +16,14 @@ from aiohttp import (
     ClientError,
     ClientPayloadError,
     ClientResponse,
-    ClientSession,
     ClientSSLError,
-    ClientTimeout,
-    DummyCookieJar,
     ServerDisconnectedError,
-    TCPConnector,
 )
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from whisperd import __version__
 from whisperd.config.live import Live
+from whisperd.egress import Client, Egress, ProxyFailed
 from whisperd.errors import (
     EmptyFile,
     FetchFailed,
@@ -69,10 +65,13 @@ class Transfers:
     A URL's user and password are sent to the URL's own host, and not to one that it redirects to.
     """
 
-    def __init__(self, live: Live, resolver: Callable[[], AbstractResolver] = Resolver) -> None:
+    def __init__(
+        self, live: Live, egress: Egress, resolver: Callable[[], AbstractResolver] = Resolver
+    ) -> None:
         self._live = live
+        self._egress = egress
         self._make_resolver = resolver
-        self._opened: tuple[ClientSession, Guard] | None = None
+        self._opened: tuple[Client, Guard] | None = None
 
     async def get(self, url: str, path: Path) -> int:
         """Fill a new file with what is at the URL; returns its bytes.
@@ -109,14 +108,12 @@ class Transfers:
         Raises ParameterError, UrlRefused, FetchFailed.
         """
         target = parse(url)
-        session, guard = self._open()
+        client, guard = self._open()
         guard.check(target)
         try:
             async with asyncio.timeout(timeout_s):
                 with _blaming(target):
-                    async with session.post(
-                        target, data=body, headers=headers, allow_redirects=False
-                    ) as response:
+                    async with client.request("POST", target, data=body, headers=headers) as response:
                         return Posted(response.status, response.headers.get("Retry-After"))
         except TimeoutError:
             raise FetchFailed(f"{shown(target)}: no answer within {timeout_s:g} s") from None
@@ -124,10 +121,9 @@ class Transfers:
     async def aclose(self) -> None:
         """Close what is open."""
         if self._opened:
-            session, guard = self._opened
+            client, _ = self._opened
             self._opened = None
-            await session.close()
-            await guard.close()
+            await client.aclose()
 
     @contextlib.asynccontextmanager
     async def _answer(
@@ -135,10 +131,10 @@ class Transfers:
     ) -> AsyncIterator[ClientResponse]:
         """The good answer at the end of all redirects."""
         for _ in range(MAX_REDIRECTS + 1):
-            session, guard = self._open()
+            client, guard = self._open()
             guard.check(url)
             with _blaming(url), _sending(body, moved) as options:
-                async with session.request(method, url, allow_redirects=False, **options) as response:
+                async with client.request(method, url, **options) as response:
                     moved()
                     location = response.headers.get("Location")
                     if response.status not in _REDIRECTS[method] or location is None:
@@ -170,19 +166,11 @@ class Transfers:
             )  # fmt: skip
             raise FetchFailed(f"{shown(url)}: the transfer {reason}, and was given up") from None
 
-    def _open(self) -> tuple[ClientSession, Guard]:
+    def _open(self) -> tuple[Client, Guard]:
         if self._opened is None:
             guard = Guard(self._live, self._make_resolver())
-            session = ClientSession(
-                # A connection that was kept would be used again without the guard's being asked.
-                connector=TCPConnector(resolver=guard, use_dns_cache=False, force_close=True, limit=0),
-                cookie_jar=DummyCookieJar(),
-                headers={"Accept-Encoding": "identity", "User-Agent": f"whisperd/{__version__}"},
-                skip_auto_headers=("Content-Type",),  # presigned URLs are not valid with one
-                timeout=ClientTimeout(),  # none, for `_patience` has them
-                trust_env=False,
-            )
-            self._opened = session, guard
+            # Presigned URLs are not valid with a Content-Type.
+            self._opened = Client(self._egress, guard, skip_auto_headers=("Content-Type",)), guard
         return self._opened
 
 
@@ -214,6 +202,8 @@ def _blaming(url: URL) -> Iterator[None]:
 
 def _reason(error: ClientError) -> str:
     match error:
+        case ProxyFailed():
+            return f"the proxy (`fetch.proxy`) {error}"
         case ClientConnectorDNSError():
             return "its host was not found"
         case ClientSSLError():

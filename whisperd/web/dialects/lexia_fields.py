@@ -30,6 +30,9 @@ T = TypeVar("T")
 DEFAULT_LANGUAGE: Final = "fr"
 _MAX_SPEAKERS: Final = 20
 _MAX_METADATA_BYTES: Final = 16 * 1024
+_MAX_METADATA_LEVELS: Final = 100
+"""How deep it can be read depends on the caller's stack, and it has to be read again out of the store."""
+_NOT_SO_DEEP: Final = f"a JSON object of at most {_MAX_METADATA_LEVELS} levels"
 _LONGEST: Final = datetime.timedelta(days=365)
 
 
@@ -56,11 +59,25 @@ _MOMENT: Final = "seconds from now, up to a year, or a time such as 2030-01-31T1
 
 def _object(value: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(value, type=dict[str, Any])
+        found = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):
         raise ValueError("a JSON object") from None
     except RecursionError:
-        raise ValueError("a JSON object that is not nested so deeply") from None
+        raise ValueError(_NOT_SO_DEEP) from None
+    if _depth(found) > _MAX_METADATA_LEVELS:
+        raise ValueError(_NOT_SO_DEEP)
+    return found
+
+
+def _depth(value: dict[str, Any]) -> int:
+    """Levels of objects and arrays, this one among them."""
+    depth = 0
+    level: list[Any] = [value]
+    while level:
+        depth += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+    return depth
 
 
 # ---- the fields ----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The forms in which results of Lexia's gateway can be had: by the suffix of a path, or by `Accept`."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -32,6 +33,7 @@ _BY_TYPE: Final[dict[str, Form]] = {
     "text/srt": "srt",
     "*/*": "json",
 }
+_QUALITY: Final = re.compile(r"0(\.[0-9]*)?|1(\.0*)?")
 
 
 def suffix(allowed: Sequence[Form]) -> Field[str]:
@@ -83,14 +85,11 @@ def write(job: Job, transcript: Transcript, form: Form) -> bytes:
 
 
 def _quality(parameters: Sequence[str]) -> float:
-    """0 is not wanted at all."""
+    """From 0, not wanted at all, to 1. What is no number between them counts as 0."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
+            return float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
     return 1.0
 
 

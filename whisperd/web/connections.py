@@ -1,0 +1,235 @@
+"""Connections: as many as there is room for, each for as long as its client does its part.
+
+aiohttp's own wait an hour for the head of a request, and for ever until an answer is read, and take up every
+descriptor that the process may have.
+"""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from whisperd.config.live import Live
+
+logger = logging.getLogger(__name__)
+
+_SHARE: Final = 3
+"""One in so many descriptors may be a client's: its recording takes another, and workers, databases and other
+servers need some.
+"""
+_TAKEN_AT_ONCE: Final = 64
+"""Then whoever is connected has a turn."""
+_LOOK_AGAIN_S: Final = 0.1
+_PAUSE_S: Final = 1.0
+"""After a failure to take a connection, which the next one would meet too."""
+_TOLD_EVERY_S: Final = 60.0
+_UNREAD_MS: Final = 120_000
+"""A client that takes nothing of its answer for so long loses the connection: the kernel sees to that."""
+
+
+class Connection(web.RequestHandler):
+    """A connection whose client has so long for the head of a request, from its first byte on.
+
+    For the first head the time runs from the connection's beginning.
+    """
+
+    __slots__ = ("_ended", "_head_came", "_head_due", "_head_s", "_late", "_line")
+
+    def __init__(
+        self,
+        server: web.Server,
+        head_s: float,
+        *,
+        head_came: Callable[["Connection"], None],
+        ended: Callable[["Connection"], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, **server._kwargs)  # noqa: SLF001 - as the server itself makes one
+        self._head_s = head_s
+        self._head_due = loop.time() + head_s
+        self._line: asyncio.Transport | None = None
+        """aiohttp lets go of its own when it closes, which takes as long as the client likes."""
+        self._late: asyncio.TimerHandle | None = None
+        self._head_came = head_came
+        self._ended = ended
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a connection, and its end will be told."""
+        return self._line is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, or for nothing any more."""
+        if self._waiter:
+            return not self._waiter.done()
+        return not (self._request_count and self.connected)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self._line = self.transport
+        self._late = self._loop.call_at(self._head_due, self.give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        heads = self._request_count
+        super().data_received(data)
+        if self._request_count > heads:
+            self._wait_no_longer()
+            self._head_came(self)
+        elif data and self._late is None and self.idle:
+            self._late = self._loop.call_later(self._head_s, self.give_up)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._wait_no_longer()
+        super().connection_lost(exc)
+        self._line = None
+        self._ended(self)
+
+    def give_up(self) -> None:
+        """End it at once, whatever the client has yet to do."""
+        if self._line:
+            self._line.abort()
+
+    def _wait_no_longer(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._late = None
+
+
+class Connections:
+    """All that are open, up to a limit.
+
+    Beyond it the one that has been without a request for the longest makes room for a new one. While all are
+    at work, new ones wait in the sockets' queues.
+    """
+
+    def __init__(self, server: web.Server, live: Live, most: int | None = None) -> None:
+        """`most` may be open at once; without it that is a share of the descriptors."""
+        self._server = server
+        self._live = live
+        self._most = most or resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
+        self._open: dict[Connection, asyncio.Task[None]] = {}
+        """With what began them. The one whose last head is the oldest comes first."""
+        self._left = asyncio.Event()
+        self._told_at = -_TOLD_EVERY_S
+
+    async def add(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Serve a client, once there is room."""
+        with contextlib.ExitStack() as dropped:
+            dropped.callback(accepted.close)
+            await self._room()
+            dropped.pop_all()
+        connection = Connection(
+            self._server, self._live.current.limits.head, head_came=self._used, ended=self._forget
+        )
+        beginning = asyncio.create_task(self._begin(connection, accepted, context))
+        self._open[connection] = beginning
+
+        def begun(_: asyncio.Task[None]) -> None:
+            if not connection.begun:  # nor will its end be told
+                accepted.close()
+                self._forget(connection)
+
+        beginning.add_done_callback(begun)
+
+    async def _room(self) -> None:
+        while len(self._open) >= self._most:
+            self._tell()
+            self._left.clear()
+            if idle := next((connection for connection in self._open if connection.idle), None):
+                idle.give_up()
+                self._open[idle].cancel()  # if it is shaking hands
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):  # one that is at work may be idle by then
+                    await self._left.wait()
+
+    async def _begin(
+        self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        secured: dict[str, Any] = {}
+        if context:
+            secured = {"ssl": context, "ssl_handshake_timeout": self._live.current.limits.head}
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: connection, accepted, **secured)
+        except OSError as error:  # TLS's among them
+            logger.debug("a connection came to nothing: %s", error)
+
+    def _used(self, connection: Connection) -> None:
+        self._open[connection] = self._open.pop(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._left.set()
+
+    def _tell(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= _TOLD_EVERY_S:
+            self._told_at = now
+            logger.warning("%d connections are open, and more wait: those without a request end", self._most)
+
+
+class Site(web.BaseSite):
+    """Takes the connections that come to one listening socket."""
+
+    __slots__ = ("_accepting", "_connections", "_listener")
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        connections: Connections,
+        listener: socket.socket,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(runner, ssl_context=context)
+        self._connections = connections
+        self._listener = listener
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self._listener.getsockname())
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        await super().start()
+        self._listener.setblocking(False)
+        if self._listener.family != socket.AF_UNIX:  # those that it accepts inherit it
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def stop(self) -> None:
+        """Take no more; those that are open stay."""
+        await super().stop()
+        if self._accepting:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        self._listener.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        failing = False
+        while True:
+            try:
+                for _ in range(_TAKEN_AT_ONCE):
+                    accepted, _ = await loop.sock_accept(self._listener)
+                    failing = False
+                    await self._connections.add(accepted, self._ssl_context)
+                await asyncio.sleep(0)
+            except ConnectionAbortedError:
+                continue  # by a client that could not wait
+            except OSError as error:
+                if not failing:
+                    logger.error("can't take connections: %s; trying again", error.strerror)  # noqa: TRY400
+                failing = True
+                await asyncio.sleep(_PAUSE_S)
