@@ -182,6 +182,7 @@ DEVICES = '"auto", "cpu", "cuda", "cuda:N", several of these with commas between
         ("paths.state", '"var/lib"', '"var/lib" is not an absolute path'),
         ("paths.state", '"/var/../lib"', '"/var/../lib" must not hold ".."'),
         ("paths.state", "[1]", "expected a path, got an array"),
+        ("fetch.ca_file", '"/\\u0000"', "no path can hold the character U+0000"),
         ("cuda.library_dirs", '"/a"', 'expected an array, such as ["..."], got "/a"'),
     ],
 )

@@ -100,6 +100,8 @@ def _absolute(path: Path) -> None:
         raise ValueError(f'"{path}" is not an absolute path')
     if ".." in path.parts:
         raise ValueError(f'"{path}" must not hold ".."')
+    if "\0" in str(path):
+        raise ValueError("no path can hold the character U+0000")
 
 
 def _destination(text: str) -> None:
