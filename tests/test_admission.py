@@ -77,6 +77,21 @@ async def test_where_nothing_is_to_be_done_before_it_any_recording_is_let_in(adm
     await let_in(admission, 1_000_000, deadline_s=1)
 
 
+async def test_who_may_come_too_late_is_refused_where_others_came_later_than_expected(
+    admission: Admission, clock: Clock
+) -> None:
+    tasks = await busy(admission, 1000)
+    await let_in(admission, 100, deadline_s=25)
+    for _ in range(100):
+        async with admission.admitted(ROLES, deadline_s=60) as admit:
+            admit(100)
+            clock.now += 30  # it should take 20
+    with pytest.raises(QueueFull, match="within 25 seconds"):
+        await let_in(admission, 100, deadline_s=25)
+    await let_in(admission, 100, deadline_s=31)
+    await ended(*tasks)
+
+
 async def test_the_configured_time_is_meant_where_none_is_named(admission: Admission, live: Live) -> None:
     tasks = await busy(admission, 1000)
     await let_in(admission, 100)

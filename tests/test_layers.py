@@ -32,7 +32,7 @@ LAYERS = (
     ("fairness",),
     ("transcript",),
     ("codes",),
-    ("errors", "journal", "notify", "owner", "speed", "tasks", "sqlite"),
+    ("errors", "journal", "notify", "owner", "speed", "foresight", "tasks", "sqlite"),
 )
 ENGINE_MAY_IMPORT = {"engine", "protocol", "transcript", "codes", "errors", "journal", "cuda"}
 MACHINE_LEARNING = {

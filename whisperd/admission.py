@@ -19,6 +19,7 @@ from typing import Final
 from whisperd.config.live import Live
 from whisperd.errors import DeadlineExceeded, Draining, NotReady, QueueFull, RateLimited
 from whisperd.fairness import may_have
+from whisperd.foresight import Foresight
 from whisperd.scheduler import Role, Scheduler
 from whisperd.status import Tally
 from whisperd.transcript.model import PRIORITIES, Priority
@@ -51,6 +52,7 @@ class Admission:
         """Seconds of the recordings that came last."""
         self._undecoded: Counter[tuple[Role, Priority, str]] = Counter()
         """Requests whose recordings' lengths are not known yet, by who works on them and who asks."""
+        self._foresight = Foresight()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -111,14 +113,21 @@ class Admission:
         allowed_s = self._allowed_s(deadline_s)
         came = self._clock()
         undecoded = Counter((role, priority, client) for role in roles)
+        forecast_s, forecast_at = 0.0, came
 
         def admit(seconds: float) -> None:
+            nonlocal forecast_s, forecast_at
             self._lengths.append(seconds)
             self._undecoded -= undecoded
             undecoded.clear()
             if not patient:
-                left_s = allowed_s - (self._clock() - came)
-                self._check_time(seconds, roles, left_s, priority=priority, client=client)
+                forecast_at = self._clock()
+                left_s = allowed_s - (forecast_at - came)
+                forecast_s = self._check_time(seconds, roles, left_s, priority=priority, client=client)
+
+        def note() -> None:
+            if forecast_s:
+                self._foresight.note(forecast_s, self._clock() - forecast_at)
 
         deadline = asyncio.timeout(allowed_s)
         self._deadlines.add(deadline)
@@ -131,9 +140,11 @@ class Admission:
                 if patient:
                     await self._scheduler.ready()
                 yield admit
+            note()
         except TimeoutError as error:
             if self._aborted:
                 raise Draining("the server was stopped before the answer was ready") from error
+            note()
             raise DeadlineExceeded(f"no answer within {allowed_s:g} seconds") from error
         finally:
             self._deadlines.discard(deadline)
@@ -214,22 +225,29 @@ class Admission:
         priority: Priority,
         client: str,
         ahead_s: float = 0.0,
-    ) -> None:
-        """Raise QueueFull where a recording of so many seconds would be answered too late; `ahead_s` is what
-        the workers do not know of yet.
+    ) -> float:
+        """Raise QueueFull where a recording of so many seconds may be answered too late; `ahead_s` is what
+        the workers do not know of yet. Returns the seconds that its answer should take.
 
         One that finds nothing to do before it is let in, however long it is: what it takes can't be told
-        better than by doing it.
+        better than by doing it, and for it 0 is returned.
         """
+        forecast_s = 0.0
         for role in roles:
             pool = self._scheduler.pool(role)
+            work_s = pool.work_s + ahead_s
+            if not work_s:
+                continue
             answer_s = pool.answer_s(seconds, priority=priority, client=client) + ahead_s / pool.speed
-            if answer_s > left_s and (work_s := pool.work_s + ahead_s):
+            late_s = answer_s * self._foresight.factor - left_s
+            if late_s > 0:
                 raise QueueFull(
                     f"{work_s:.0f} seconds of audio are to be done before, {pool.speed:.1f} in a second: no "
                     f"answer would be there within {left_s:.0f} seconds",
-                    retry_after_s=_retry_after_s(min(answer_s - left_s, work_s / pool.speed)),
+                    retry_after_s=_retry_after_s(min(late_s, work_s / pool.speed)),
                 )
+            forecast_s = max(forecast_s, answer_s)
+        return forecast_s
 
 
 def _retry_after_s(seconds: float) -> int:

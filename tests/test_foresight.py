@@ -1,0 +1,43 @@
+"""How far it can be told when an answer will be there."""
+
+import random
+
+import pytest
+
+from whisperd.foresight import Foresight
+
+
+def after(*ratios: float) -> Foresight:
+    foresight = Foresight()
+    for ratio in ratios:
+        foresight.note(10, 10 * ratio)
+    return foresight
+
+
+def test_forecasts_are_believed_until_they_are_known_to_be_wrong() -> None:
+    assert Foresight().factor == 1
+
+
+def test_what_always_takes_longer_is_expected_to() -> None:
+    assert after(*[1.5] * 300).factor == pytest.approx(1.5, abs=0.01)
+
+
+def test_answers_that_come_early_let_nobody_in_who_would_come_late() -> None:
+    assert after(*[0.5] * 300).factor == 1
+
+
+def test_few_answers_are_later_than_what_varies_lets_expect() -> None:
+    chance = random.Random(1)
+    ratios = [chance.uniform(0.6, 1.6) for _ in range(300)]
+    later = chance.choices(ratios, k=200)
+    factor = after(*ratios).factor
+    assert factor < 1.8
+    assert sum(ratio > factor for ratio in later) < 10
+
+
+def test_one_answer_that_is_very_late_is_forgotten() -> None:
+    late = after(*[1.0] * 50, 5.0)
+    assert late.factor > 1.5
+    for _ in range(100):
+        late.note(10, 10)
+    assert late.factor < 1.05
