@@ -35,6 +35,7 @@ class Audit:
     def __init__(self, directory: Path) -> None:
         self.package = directory / "pip_audit"
         self.package.mkdir()
+        (self.package / "__init__.py").touch()  # without it the real one goes before
         (self.package / "__main__.py").write_text(FAKE, encoding="utf-8")
 
     def run(self, *told: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
