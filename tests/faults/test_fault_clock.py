@@ -57,10 +57,21 @@ def settings() -> Mapping[str, str]:
     return {
         "LD_PRELOAD": LIBRARY,
         "FAKETIME_TIMESTAMP_FILE": f"/{CLOCK}",
-        "FAKETIME_NO_CACHE": "1",
+        # The library reads the file under a lock, which a process that is forked meanwhile waits for in vain:
+        # so it reads it once a second, and not whenever somebody asks for the time.
+        "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def jump(victim: Victim, clock: Clock, offset: str) -> None:
+    """Set the clock by years, and wait until the service has noticed."""
+    before = told_year(victim)
+    clock.set(offset)
+    for _ in eventually():
+        if abs(told_year(victim) - before) >= 9:
+            return
 
 
 def told_year(victim: Victim) -> int:
@@ -76,34 +87,32 @@ def watchdog_fed(victim: Victim) -> int:
 def test_a_request_that_is_under_way_is_answered_and_the_next_one_too(
     victim: Victim, clock: Clock, offset: str
 ) -> None:
-    before = told_year(victim)
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         reply = thread.submit(ask, victim)
         until_busy(victim)
-        clock.set(offset)
+        jump(victim, clock, offset)
         assert answered(reply.result())
-    assert abs(told_year(victim) - before) >= 9
     assert answered(ask(victim))
     fed = watchdog_fed(victim)
     for _ in eventually():
         if watchdog_fed(victim) > fed:
             break
     assert readiness(victim) == (200, None)
-    assert victim.health()["workers"][0]["restarts"] == 0
+    assert not any(worker["restarts"] for worker in victim.health()["workers"])
     assert unharmed(victim)
 
 
 def test_jobs_are_done_while_the_clock_goes_back_and_a_wrong_one_holds_nothing_up(
     victim: Victim, clock: Clock
 ) -> None:
-    clock.set("+3650d")
+    jump(victim, clock, "+3650d")
     assert ended(victim, job(hand_in(victim)))["status"] == "completed"
     victim.order("no-memory")  # its second attempt is due ten years on
     put_off = job(hand_in(victim))
     for _ in eventually():
         if "attempt failed" in victim.log() or "waits" in victim.log():
             break
-    clock.set("+0")
+    jump(victim, clock, "+0")
     assert ended(victim, put_off)["status"] == "completed"
     assert ended(victim, job(hand_in(victim)))["status"] == "completed"
     assert unharmed(victim)
