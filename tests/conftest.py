@@ -23,6 +23,8 @@ from whisperd.worker import Worker
 for _name in [name for name in os.environ if name.startswith("WHISPERD_")]:
     del os.environ[_name]
 
+pytest_plugins = ("boxes.systems",)
+
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 FAKE_COMMAND = (sys.executable, str(FAKE_WORKER))
 

@@ -23,6 +23,7 @@ from whisperd.errors import (
     WorkerHung,
 )
 from whisperd.protocol import DecodeJob, Transcribed, TranscribeJob
+from whisperd.status import WorkerState
 from whisperd.worker import Worker
 
 
@@ -154,6 +155,31 @@ async def test_a_worker_that_can_never_load_ends_its_supervisor(live: Live, mode
         assert not worker.ready.is_set()
         assert worker.message
         assert re.search(message, worker.message)
+
+
+async def test_why_a_worker_died_is_told_until_another_is_ready(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str | None]] = []
+    enter = Worker._enter
+
+    def overheard(worker: Worker, state: WorkerState, message: str | None = None) -> None:
+        told.append((state, message))
+        enter(worker, state, message)
+
+    monkeypatch.setattr(Worker, "_enter", overheard)
+    async with fake_worker(live) as worker:
+        await worker.ready.wait()
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGKILL)
+        await until(lambda: worker.restarts == 1 and worker.ready.is_set())
+    assert told == [
+        ("starting", None),
+        ("ready", None),
+        ("restarting", "was killed by SIGKILL"),
+        ("ready", None),
+        ("stopped", None),
+    ]
 
 
 async def test_no_process_is_left_behind(live: Live) -> None:

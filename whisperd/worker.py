@@ -123,8 +123,8 @@ class Worker:
         backoff_s = _FIRST_BACKOFF_S
         deaths_while_loading = 0
         try:
+            self._enter("restarting" if self.restarts else "starting")
             while True:
-                self._enter("restarting" if self.restarts else "starting")
                 born = self._clock()
                 was_ready = await self._live_once()
                 if was_ready and self._clock() - born > _STABLE_S:

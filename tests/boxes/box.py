@@ -12,6 +12,8 @@ from typing import Any, Self
 
 SDBOX = Path(__file__).with_name("sdbox")
 PORT = 8000
+SITE_PACKAGES = "/usr/lib/whisperd/venv/lib/python3.11/site-packages"
+"""Of the installed program. Its Python heeds no PYTHONPATH."""
 
 
 def sdbox(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -102,6 +104,11 @@ class Box:
     def layer(self) -> Path:
         """Where the host has what was written."""
         return Path(sdbox("layer", self.name).stdout.strip())
+
+    @property
+    def root(self) -> Path:
+        """Its files, as they are inside, while it is up."""
+        return Path(f"/proc/{self.pid}/root")
 
     @property
     def pid(self) -> int:

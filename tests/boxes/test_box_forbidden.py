@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from recordings import conversation
 
-from boxes.box import Box, until
+from boxes.box import SITE_PACKAGES, Box, until
 
-PACKAGES = "/usr/lib/whisperd/venv/lib/python3.11/site-packages"
 STATE = "write to its state"
 TALK = {"open a connection", "speak to a neighbour", "run a program of the system"}
 ALLOWED = {
@@ -26,13 +25,13 @@ ALLOWED = {
 @pytest.fixture(scope="module")
 def tried(box: Box) -> Iterator[Box]:
     """A service whose every process has tried it all."""
-    box.write(f"{PACKAGES}/attempts.py", Path(__file__).with_name("attempts.py").read_text())
-    box.write(f"{PACKAGES}/attempts.pth", "import attempts\n")
+    box.write(f"{SITE_PACKAGES}/attempts.py", Path(__file__).with_name("attempts.py").read_text())
+    box.write(f"{SITE_PACKAGES}/attempts.pth", "import attempts\n")
     box.systemctl("restart", "whisperd.service")
     until(lambda: box.get("/health/ready").status == 200, "readiness")
     assert box.post("/transcribe", conversation(), language="en").status == 200
     yield box
-    box.run("rm", f"{PACKAGES}/attempts.py", f"{PACKAGES}/attempts.pth")
+    box.run("rm", f"{SITE_PACKAGES}/attempts.py", f"{SITE_PACKAGES}/attempts.pth")
 
 
 def outcomes(box: Box, who: str) -> dict[str, Any]:

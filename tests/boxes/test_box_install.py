@@ -3,7 +3,7 @@
 import pytest
 
 from boxes.box import Box
-from boxes.conftest import Installation
+from boxes.systems import Installation
 
 
 def test_the_installation_needs_no_network_and_says_what_to_do_next(installation: Installation) -> None:

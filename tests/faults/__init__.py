@@ -1,4 +1,5 @@
-"""What breaks in a daemon that works: what its clients see, what its log says, and what comes back by itself.
+"""What breaks in the installed service while it works, under a real systemd.
 
-Those faults where systemd or the kernel of a whole machine has a part are in `boxes/`.
+For each fault: what its clients see, what the journal says, and what comes back by itself. `boxes/` has those
+faults that are systemd's own business: its watchdog, starts that never end, stops.
 """

@@ -2,22 +2,19 @@
 
 import asyncio
 import concurrent.futures
-import ctypes
-import os
 import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from boxes import network
 from boxes.box import PORT, Box, until
 
 from torture.disk import empty, fill
 from torture.wal import tear
 
-_CLONE_NEWNET: Final = 0x40000000
 _RECEIVER: Final = ("127.0.0.1", 18_400)
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class BoxedVictim:
@@ -42,15 +39,9 @@ class BoxedVictim:
 
     def _socket(self, family: int, kind: int, protocol: int) -> socket.socket:
         """One of the box's network: made by a thread that goes there for good. Raises OSError."""
-
-        def make() -> socket.socket:
-            with Path(f"/proc/{self._pid}/ns/net").open("rb") as network:
-                if _libc.setns(network.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-            return socket.socket(family, kind, protocol)
-
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            return thread.submit(make).result()
+            thread.submit(network.enter, self._pid).result()
+            return thread.submit(socket.socket, family, kind, protocol).result()
 
     # ---- the service -----------------------------------------------------------------------------
 
