@@ -1,6 +1,6 @@
 """A clock that jumps, by days and years, while the service works; time that passes goes on as it did.
 
-The clock is the service's alone: that of a box is its host's.
+The clock is the daemon's alone: that of a box is its host's, and workers keep theirs (see `sabotage/`).
 """
 
 import concurrent.futures
@@ -57,8 +57,6 @@ def settings() -> Mapping[str, str]:
     return {
         "LD_PRELOAD": LIBRARY,
         "FAKETIME_TIMESTAMP_FILE": f"/{CLOCK}",
-        # The library reads the file under a lock, which a process that is forked meanwhile waits for in vain:
-        # so it reads it once a second, and not whenever somebody asks for the time.
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",

@@ -74,5 +74,10 @@ def _infiltrate(orders: Path) -> None:
     Host.__init__ = init  # type: ignore[method-assign]
 
 
+if "serve" in sys.orig_argv:
+    # The daemon's workers keep the true time: a process that is forked while libfaketime holds its lock waits
+    # for it for ever, and decoding forks.
+    os.environ.pop("LD_PRELOAD", None)
+
 if "SABOTAGE" in os.environ and "whisperd.engine" in sys.orig_argv:
     _infiltrate(Path(os.environ["SABOTAGE"]) / sys.orig_argv[sys.orig_argv.index("whisperd.engine") + 1])
