@@ -27,7 +27,7 @@ from .client import Form, exchange, form
 from .report import Figure, percentile, spread
 from .spoken import Spoken
 
-MODELS: Final = ("tiny.en",)
+MODELS: Final = ("tiny.en", "base")
 CLIPS: Final = 32
 TURNS: Final = 3
 TRIAL_S: Final = 120
