@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -141,16 +142,23 @@ def test_a_password_in_the_url_of_a_proxy_is_refused_and_not_repeated() -> None:
     assert SECRET not in raised.value.message
 
 
+def trusted(egress: Egress) -> int:
+    """How many authorities are."""
+    context = egress.current.trusted
+    assert isinstance(context, ssl.SSLContext)
+    return len(context.get_ca_certs())
+
+
 def test_a_renewal_tells_whose_files_have_changed(authority: Authority, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_bytes(authority.certificate.read_bytes())
     fetch = Fetch(ca_file=path)
     egress = Egress(read(fetch))
-    before = len(egress.current.trusted.get_ca_certs())
+    before = trusted(egress)
     assert egress.renew(read(fetch)) == []
     path.write_bytes(path.read_bytes() + Authority(tmp_path / "other").certificate.read_bytes())
     assert egress.renew(read(fetch)) == ["fetch.ca_file"]
-    assert len(egress.current.trusted.get_ca_certs()) == before + 1
+    assert trusted(egress) == before + 1
 
 
 # ---- the proxy -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aiohttp import (
     ClientConnectorDNSError,
@@ -47,7 +47,8 @@ class ProxyFailed(ClientError):
 class Means:
     """What the configuration's files and options come to."""
 
-    trusted: ssl.SSLContext
+    trusted: ssl.SSLContext | Literal[True]
+    """True are the system's authorities alone, which aiohttp has read already."""
     authorities: bytes
     """The file with those that are not the system's."""
     proxy: str | None
@@ -57,15 +58,17 @@ class Means:
 
 def read(fetch: Fetch) -> Means:
     """What `fetch.ca_file`, `fetch.proxy` and `fetch.proxy_login_file` say. Raises ConfigError."""
-    trusted, authorities = ssl.create_default_context(), b""
-    if fetch.ca_file != "none":
-        file = readable(fetch.ca_file, CA_FILE)
-        try:
-            trusted.load_verify_locations(file)
-            authorities = file.read_bytes()
-        except ssl.SSLError as error:
-            raise ConfigError(f"{CA_FILE}: {fetch.ca_file} holds no certificates (PEM)") from error
-    return Means(trusted, authorities, None if fetch.proxy == "none" else fetch.proxy, _login(fetch))
+    proxy = None if fetch.proxy == "none" else fetch.proxy
+    if fetch.ca_file == "none":
+        return Means(True, b"", proxy, _login(fetch))
+    file = readable(fetch.ca_file, CA_FILE)
+    trusted = ssl.create_default_context()
+    try:
+        trusted.load_verify_locations(file)
+        authorities = file.read_bytes()
+    except ssl.SSLError as error:
+        raise ConfigError(f"{CA_FILE}: {fetch.ca_file} holds no certificates (PEM)") from error
+    return Means(trusted, authorities, proxy, _login(fetch))
 
 
 def _login(fetch: Fetch) -> str | None:
