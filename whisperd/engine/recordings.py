@@ -24,12 +24,12 @@ class Recordings:
             PadJob: Padder(setup).run,
             MixJob: Mixer(setup).run,
         }
+        # What is there by now would be copied as soon as a collection in a forked process touches it.
+        gc.collect()
+        gc.freeze()
 
     def describe(self) -> Ready:
         """Nothing to load."""
-        # What is there from now on is copied as soon as a collection in a forked process touches it.
-        gc.collect()
-        gc.freeze()
         return Ready(load_s=0.0)
 
     def run(
