@@ -15,13 +15,7 @@ class Alone:
     """faster-whisper as its documentation has it, on so many threads."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self._model = WhisperModel(
-            str(STATE / "models" / name),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=threads,
-            local_files_only=True,
-        )
+        self._model = loaded(name, threads=threads)
         self._batched = BatchedInferencePipeline(self._model)
 
     def transcribe(self, recordings: Sequence[Spoken]) -> list[str]:
@@ -39,3 +33,15 @@ class Alone:
     def _text(answer: Any) -> str:
         segments, _ = answer
         return "".join(segment.text for segment in segments)
+
+
+def loaded(name: str, *, threads: int, workers: int = 1) -> WhisperModel:
+    """The model of that name, on the CPU."""
+    return WhisperModel(
+        str(STATE / "models" / name),
+        device="cpu",
+        compute_type="int8",
+        cpu_threads=threads,
+        num_workers=workers,
+        local_files_only=True,
+    )

@@ -17,7 +17,6 @@ import numpy as np
 from faster_whisper import WhisperModel, decode_audio
 from faster_whisper.vad import VadOptions
 from numpy.typing import NDArray
-from running import STATE
 
 from whisperd.engine.features import Mel, padded
 from whisperd.engine.prompts import Prompts
@@ -25,6 +24,8 @@ from whisperd.engine.recognition import Recognizer
 from whisperd.engine.transcription import Transcription
 from whisperd.engine.works import Hearing, Transcribing
 from whisperd.protocol import TranscribeJob
+
+from .alone import loaded
 
 _SIZES: Final = (1, 2, 4, 8)
 _BEAM_SIZE: Final = 5
@@ -54,7 +55,7 @@ class Bare:
 
     def __init__(self, name: str, workers: int, threads: int) -> None:
         self._workers = workers
-        self._model = _model(name, workers, threads)
+        self._model = loaded(name, threads=threads, workers=workers)
         prompts = Prompts(self._model)
         self._prompt = list(prompts.prompt("en", "transcribe"))
         self._tokenizer = prompts.tokenizer("en", "transcribe")
@@ -84,7 +85,7 @@ class Bare:
 
 def encoded_for(name: str, recordings: Sequence[str]) -> list[Window]:
     """What the engine gives its model for them."""
-    model = _model(name, workers=1, threads=1)
+    model = loaded(name, threads=1)
     recognizer = Watched(model)
     for path in recordings:
         samples = decode_audio(path)
@@ -100,17 +101,6 @@ def encoded_for(name: str, recordings: Sequence[str]) -> list[Window]:
             cancelled=lambda: False,
         ).run("en")
     return recognizer.windows
-
-
-def _model(name: str, workers: int, threads: int) -> WhisperModel:
-    return WhisperModel(
-        str(STATE / "models" / name),
-        device="cpu",
-        compute_type="int8",
-        cpu_threads=threads,
-        num_workers=workers,
-        local_files_only=True,
-    )
 
 
 def _storage(array: NDArray[Any]) -> Any:
