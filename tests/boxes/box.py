@@ -57,7 +57,7 @@ class Request:
 
 
 class Box:
-    """One system. Its methods speak of what is inside."""
+    """One system, gone with the context. Its methods speak of what is inside."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -81,6 +81,14 @@ class Box:
         ]
         sdbox("up", name, "--lower", ":".join(map(str, layers)), "--size", size, *binds)
         return cls(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for request in self._requests:
+            request.abandon()
+        sdbox("down", self.name)
 
     def reboot(self) -> None:
         """In order, with the same disk."""
@@ -114,11 +122,6 @@ class Box:
     def pid(self) -> int:
         """Its PID 1, as the host counts."""
         return int(sdbox("pid", self.name).stdout)
-
-    def destroy(self) -> None:
-        for request in self._requests:
-            request.abandon()
-        sdbox("down", self.name)
 
     # ---- commands and files
 

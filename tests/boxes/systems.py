@@ -68,46 +68,34 @@ def installation(release: str, package: Path) -> Iterator[Installation]:
     """The package, installed without a network on a Debian that has nothing else."""
     sdbox("sweep")
     root = roots.pristine(release, package)
-    box = Box.boot(f"installed-{release}", [root], size="4g", read_only={package: "/whisperd.deb"})
-    try:
+    with Box.boot(f"installed-{release}", [root], size="4g", read_only={package: "/whisperd.deb"}) as box:
         output = box.apt("install", "/whisperd.deb")
         journal = box.journal()
         yield Installation((box.power_off(), root), output, journal)
-    finally:
-        box.destroy()
 
 
 @pytest.fixture(scope="session")
 def stocked(installation: Installation, release: str, models: Path) -> Iterator[tuple[Path, ...]]:
     """An installation with models, set to the small ones."""
-    box = Box.boot(f"stocked-{release}", installation.layers, size="1g", read_only={models: "/models"})
-    try:
+    with Box.boot(f"stocked-{release}", installation.layers, size="1g", read_only={models: "/models"}) as box:
         box.run("mkdir", "-p", "/var/lib/whisperd/models")
         for name in WANTED_MODELS:
             box.run("cp", "-r", f"/models/{name}", "/var/lib/whisperd/models/")
         box.run("chown", "-R", "whisperd:whisperd", "/var/lib/whisperd")
         box.run("whisperd", "config", "set", "transcribe.model", "tiny.en")
         yield (box.power_off(), *installation.layers)
-    finally:
-        box.destroy()
 
 
 @pytest.fixture(scope="module")
 def box(stocked: tuple[Path, ...], release: str, request: pytest.FixtureRequest) -> Iterator[Box]:
     """A system where the service runs: the boot has started it."""
     name = request.module.__name__.rpartition("_")[2]
-    box = Box.boot(f"{name}-{release}", stocked, read_only={conversation(): "/conversation.wav"})
-    try:
+    with Box.boot(f"{name}-{release}", stocked, read_only={conversation(): "/conversation.wav"}) as box:
         yield box
-    finally:
-        box.destroy()
 
 
 @pytest.fixture(scope="module")
 def fresh(installation: Installation, release: str) -> Iterator[Box]:
     """A system as the installation leaves it: no model."""
-    box = Box.boot(f"fresh-{release}", installation.layers)
-    try:
+    with Box.boot(f"fresh-{release}", installation.layers) as box:
         yield box
-    finally:
-        box.destroy()

@@ -18,16 +18,13 @@ SEED = 2
 @pytest.fixture
 def victim(stocked: tuple[Path, ...], release: str) -> Iterator[BoxedVictim]:
     """A service that is started again at once, however often, on a small disk."""
-    box = Box.boot(f"torture-{release}", stocked, size="256m")
-    try:
+    with Box.boot(f"torture-{release}", stocked, size="256m") as box:
         box.write("/etc/systemd/system/whisperd.service.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
         with box.override(
             "RestartSec=100ms", *(f"Environment={name}={value}" for name, value in SETTINGS.items())
         ):
             box.systemctl("restart", "whisperd.service")
             yield BoxedVictim(box)
-    finally:
-        box.destroy()
 
 
 @pytest.mark.timeout(1200)

@@ -20,11 +20,8 @@ def newer(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def box(stocked: tuple[Path, ...], release: str, package: Path, newer: Path) -> Iterator[Box]:
     """A system of the test's own where the service runs, with both packages at hand."""
     read_only = {package: "/older.deb", newer: "/newer.deb"}
-    box = Box.boot(f"upgrade-{release}", stocked, size="6g", read_only=read_only)
-    try:
+    with Box.boot(f"upgrade-{release}", stocked, size="6g", read_only=read_only) as box:
         yield box
-    finally:
-        box.destroy()
 
 
 def starts(box: Box) -> int:

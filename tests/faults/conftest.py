@@ -27,24 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def infiltrated(stocked: tuple[Path, ...], release: str) -> Iterator[tuple[Path, ...]]:
     """An installation with a saboteur in the program. No boot starts it, but a test may, often."""
-    box = Box.boot(f"infiltrated-{release}", stocked, size="256m")
-    try:
+    with Box.boot(f"infiltrated-{release}", stocked, size="256m") as box:
         box.write(f"{SITE_PACKAGES}/sitecustomize.py", SABOTEUR.read_text(encoding="utf-8"))
         box.write("/etc/systemd/system/whisperd.service.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
         box.systemctl("disable", "whisperd.service")
         yield (box.power_off(), *stocked)
-    finally:
-        box.destroy()
 
 
 @pytest.fixture(scope="module")
 def box(infiltrated: tuple[Path, ...], release: str, request: pytest.FixtureRequest) -> Iterator[Box]:
     name = request.module.__name__.rpartition("_")[2]
-    box = Box.boot(f"fault-{name}-{release}", infiltrated)
-    try:
+    with Box.boot(f"fault-{name}-{release}", infiltrated) as box:
         yield box
-    finally:
-        box.destroy()
 
 
 @pytest.fixture

@@ -40,11 +40,8 @@ def box(infiltrated: tuple[Path, ...], release: str) -> Iterator[Box]:
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if library is None:
         pytest.skip("needs Debian's package faketime")
-    box = Box.boot(f"fault-clock-{release}", infiltrated, read_only={library: LIBRARY})
-    try:
+    with Box.boot(f"fault-clock-{release}", infiltrated, read_only={library: LIBRARY}) as box:
         yield box
-    finally:
-        box.destroy()
 
 
 @pytest.fixture(autouse=True)  # the service finds it when it starts

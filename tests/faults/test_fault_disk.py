@@ -18,11 +18,8 @@ TOO_LITTLE_TO_DECODE = 1_500_000
 @pytest.fixture(scope="module")
 def box(infiltrated: tuple[Path, ...], release: str) -> Iterator[Box]:
     """On a small disk."""
-    box = Box.boot(f"fault-disk-{release}", infiltrated, size="64m")
-    try:
+    with Box.boot(f"fault-disk-{release}", infiltrated, size="64m") as box:
         yield box
-    finally:
-        box.destroy()
 
 
 @pytest.fixture
