@@ -146,6 +146,20 @@ def test_a_recording_that_was_cut_off_is_decoded_as_far_as_it_goes_and_says_so(
     assert 16_000 < len(samples) < 3 * 16_000
 
 
+def test_streams_that_begin_on_the_way_do_not_spoil_the_recording(tmp_path: Path) -> None:
+    source = encoded(tmp_path / "first.ts", "aac", seconds=5.0)
+    late = tmp_path / "late.ts"
+    places = {"mpegts_start_pid": "1000", "mpegts_pmt_start_pid": "4000"}
+    with av.open(str(late), "w", options=places) as container:
+        for stream in [container.add_stream("mp2", rate=16_000, layout="mono") for _ in range(40)]:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(source.read_bytes() + late.read_bytes())
+    assert len(decode(joined)[1]) == pytest.approx(5.0 * 16_000, rel=0.02)
+
+
 def test_a_recording_with_a_damaged_middle_keeps_its_end_and_says_so(tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.flac", "flac", seconds=4)
     data = bytearray(path.read_bytes())

@@ -135,7 +135,9 @@ class Recording:
                 raise Cancelled
             try:
                 decoded = next(packets).decode()
-            except StopIteration:
+            except (StopIteration, IndexError):
+                # PyAV trips over streams that appeared on the way when, at the file's end, it has each
+                # decoder give out what it holds. That of our stream, which was there before, has by then.
                 break
             except (av.error.InvalidDataError, av.error.EOFError):
                 # One bad packet must not cost the rest of the recording; the reply says so.
