@@ -51,7 +51,7 @@ async def test_rttm_has_a_line_for_each_turn(web: Web) -> None:
         (r"C:\calls\monday.wav", "monday"),
         ("blob", "blob"),
         ("", "audio"),
-        ("gruß\udcff.wav", "gruß?"),
+        ("gruß\udcff.wav", "gruß\ufffd"),
     ],
 )
 async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: str, uri: str) -> None:
@@ -59,6 +59,31 @@ async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: s
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="'
         + filename.replace("\\", "\\\\").encode(errors="surrogateescape")
         + b'"\r\nContent-Type: audio/wav\r\n\r\n'
+        + RECORDING
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
+    )
+    response = await web.client.post(
+        PATH, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    assert (await response.text()).split(" ")[1] == uri
+
+
+@pytest.mark.parametrize(
+    ("parameters", "uri"),
+    [
+        ("filename=talk.wav", "talk"),
+        ('filename="a \\"b\\" c.wav"', 'a_"b"_c'),
+        ('filename="a %22b%22 c.wav"', 'a_"b"_c'),
+        ("filename*=utf-8''gr%C3%BC%C3%9Fe.wav", "grüße"),
+        ("filename=\"talk.wav\"; filename*=UTF-8'de'gr%C3%BC%C3%9Fe.wav", "grüße"),
+        ("filename=\"talk.wav\"; filename*=koi8-r''%C9.wav", "talk"),
+    ],
+)
+async def test_a_recordings_name_may_be_written_in_any_way_of_clients(
+    web: Web, parameters: str, uri: str
+) -> None:
+    body = (
+        f'--b\r\nContent-Disposition: form-data; name="file"; {parameters}\r\n\r\n'.encode()
         + RECORDING
         + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
     )

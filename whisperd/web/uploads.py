@@ -2,19 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from aiohttp import (
-    BodyPartReader,
-    MultipartReader,
-    content_disposition_filename,
-    parse_content_disposition,
-    web,
-)
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 
 from whisperd.config.schema import Limits
 from whisperd.config.units import Size
@@ -25,18 +18,12 @@ from whisperd.web.fields import Field, FileField, Values, plain_name
 from whisperd.web.invitation import invite
 from whisperd.web.keys import LIVE, SPOOL
 from whisperd.web.pace import Pace
+from whisperd.web.parts import Parts
 from whisperd.web.room import Begins
 
-T = TypeVar("T")
-
-MAX_PARTS: Final = 100
 MAX_FILES: Final = 50
 MAX_OTHER_BYTES: Final = 32 * 2**20
 """What the form may hold besides recordings: fields, also those that have no effect, and framing."""
-
-_CHUNK_BYTES: Final = 256 * 1024
-_PLAIN_ENCODINGS: Final = {"", "binary", "8bit", "7bit"}
-_MALFORMED: Final = (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +138,12 @@ class _Reading:
         self._max_bytes = {plain_name(field.name): field.max_bytes for field in fields}
         self._uploads: list[Upload] = []
         self._other_bytes = 0
-        self._pace = Pace(limits)
 
     async def read(self, make_directory: Callable[[], Path]) -> Form:
-        reader = await self._arriving(self._request.multipart())
+        parts = Parts(self._request, Pace(self._limits))
         sent: dict[str, list[str]] = {}
-        parts = 0
-        while (part := await self._arriving(reader.next())) is not None:
-            parts += 1
-            if parts > MAX_PARTS:
-                raise RequestError(f"the form has more than {MAX_PARTS} parts")
-            if isinstance(part, MultipartReader):
-                raise _malformed()
-            name, filename = _names(part)
+        while part := await parts.next():
+            name, filename = part
             if filename is not None:
                 self._check_file(name)
                 if self.directory is None:
@@ -173,7 +153,7 @@ class _Reading:
                 path = self.directory / str(len(self._uploads)) / "upload"
                 with needing_room():
                     path.parent.mkdir()
-                sink = await self._store(part, path, name)
+                sink = await self._store(parts, path, name)
                 filename = PureWindowsPath(filename).name
                 self._uploads.append(Upload(name, path, filename, sink.size, sink.digest))
             elif name in self._many:
@@ -182,7 +162,7 @@ class _Reading:
                     param=name,
                 )
             else:
-                sent.setdefault(name, []).extend(await self._values(part, name))
+                sent.setdefault(name, []).extend(await self._values(parts, name))
         return Form(Values(sent), tuple(self._uploads), tuple(self._many))
 
     def _check_file(self, name: str) -> None:
@@ -194,28 +174,28 @@ class _Reading:
         if len(self._uploads) == MAX_FILES:
             raise RequestError(f"the form has more than {MAX_FILES} files", param=name)
 
-    async def _store(self, part: BodyPartReader, path: Path, name: str) -> Sink:
+    async def _store(self, parts: Parts, path: Path, name: str) -> Sink:
         """Write a part to a file."""
         room = self._most - sum(upload.size for upload in self._uploads)
         async with storing(path, lasting=self._lasting, reserve_bytes=self._limits.disk_reserve) as sink:
-            while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
-                if sink.size + len(chunk) > room:
+            while piece := await parts.piece():
+                if sink.size + len(piece) > room:
                     raise _too_large(self._most, name)
-                await sink.write(chunk)
+                await sink.write(piece)
         if not (sink.size or self._take_empty):
             raise _empty(name)
         return sink
 
-    async def _values(self, part: BodyPartReader, name: str) -> list[str]:
+    async def _values(self, parts: Parts, name: str) -> list[str]:
         """The value of a plain field; nothing of one that nobody asks for."""
         limit = self._max_bytes.get(plain_name(name))
         value = bytearray()
-        while chunk := await self._arriving(part.read_chunk(_CHUNK_BYTES)):
-            self._other_bytes += len(chunk)
+        while piece := await parts.piece():
+            self._other_bytes += len(piece)
             if self._other_bytes > MAX_OTHER_BYTES:
                 raise TooLarge("the form's fields are too large", param=name)
             if limit is not None:
-                value += chunk
+                value += piece
                 if len(value) > limit:
                     raise TooLarge(f"the field is larger than {limit // 1024} KiB", param=name)
         try:
@@ -223,45 +203,12 @@ class _Reading:
         except UnicodeDecodeError as error:
             raise RequestError("the field is not UTF-8", param=name) from error
 
-    async def _arriving(self, step: Awaitable[T]) -> T:
-        """One step of reading, which waits for the client."""
-        try:
-            return await self._pace.keep(step)
-        except _MALFORMED as error:
-            raise _malformed() from error
-
-
-def _names(part: BodyPartReader) -> tuple[str, str | None]:
-    """A part's field, and the name of its file: empty where it says only by its type that it is one."""
-    encoding = part.headers.get("Content-Transfer-Encoding", "").lower()
-    if encoding not in _PLAIN_ENCODINGS:
-        raise RequestError(f"send the parts as they are, not in {encoding[:60]}")
-    # aiohttp's own properties read the header once for each name, which takes as long as all else here.
-    _, parameters = parse_content_disposition(part.headers.get("Content-Disposition"))
-    name = content_disposition_filename(parameters, "name")
-    if not name:
-        raise _malformed()
-    filename = content_disposition_filename(parameters)
-    is_text = part.headers.get("Content-Type", "text/plain").lower().startswith("text/plain")
-    if filename is None and not is_text:
-        filename = ""
-    return _readable(name), None if filename is None else _readable(filename)
-
-
-def _readable(name: str) -> str:
-    """The name as text that can be sent back: aiohttp keeps bytes that are no UTF-8 as lone surrogates."""
-    return name.encode(errors="replace").decode()
-
 
 def _is_quick_to_remove(directory: Path) -> bool:
     try:
         return sum(path.stat().st_size for path in directory.glob("*/*")) <= QUICK_BYTES
     except FileNotFoundError:
         return False  # a worker that was just cancelled still changes it
-
-
-def _malformed() -> RequestError:
-    return RequestError("the multipart form is malformed or cut off")
 
 
 def _too_large(most: Size, file: str) -> TooLarge:
