@@ -92,6 +92,25 @@ async def test_who_may_come_too_late_is_refused_where_others_came_later_than_exp
     await ended(*tasks)
 
 
+async def test_who_was_let_in_is_not_refused_for_having_a_little_less_room_to_spare(
+    admission: Admission, clock: Clock
+) -> None:
+    tasks = await busy(admission, 1000)
+    for _ in range(100):
+        async with admission.admitted(ROLES, deadline_s=60) as admit:
+            admit(100)
+            clock.now += 30  # it should take 20
+    async with admission.admitted(ROLES, deadline_s=35) as admit:
+        clock.now += 10
+        with pytest.raises(QueueFull, match="within 25 seconds"):
+            admit(101)  # longer than those before: nobody knew whether there was room for it
+        admit(100)
+        clock.now += 10
+        with pytest.raises(QueueFull, match="within 15 seconds"):
+            admit(100)
+    await ended(*tasks)
+
+
 async def test_the_configured_time_is_meant_where_none_is_named(admission: Admission, live: Live) -> None:
     tasks = await busy(admission, 1000)
     await let_in(admission, 100)

@@ -111,6 +111,7 @@ class Admission:
         else:
             self.check(roles, deadline_s=deadline_s, priority=priority, client=client)
         allowed_s = self._allowed_s(deadline_s)
+        promised_s = self._shortest_s
         came = self._clock()
         undecoded = Counter((role, priority, client) for role in roles)
         forecast_s, forecast_at = 0.0, came
@@ -123,7 +124,11 @@ class Admission:
             if not patient:
                 forecast_at = self._clock()
                 left_s = allowed_s - (forecast_at - came)
-                forecast_s = self._check_time(seconds, roles, left_s, priority=priority, client=client)
+                # Who was let in with room to spare is refused no more because there is a little less of it.
+                times = 1.0 if seconds <= promised_s else self._foresight.factor
+                forecast_s = self._check_time(
+                    seconds, roles, left_s, priority=priority, client=client, times=times
+                )
 
         def note() -> None:
             if forecast_s:
@@ -179,6 +184,7 @@ class Admission:
                 self._allowed_s(deadline_s),
                 priority=priority,
                 client=client,
+                times=self._foresight.factor,
                 ahead_s=ahead_s,
             )
 
@@ -224,10 +230,12 @@ class Admission:
         *,
         priority: Priority,
         client: str,
+        times: float,
         ahead_s: float = 0.0,
     ) -> float:
-        """Raise QueueFull where a recording of so many seconds may be answered too late; `ahead_s` is what
-        the workers do not know of yet. Returns the seconds that its answer should take.
+        """Raise QueueFull where a recording of so many seconds is answered too late if that takes so many
+        `times` what is forecast; `ahead_s` is what the workers do not know of yet. Returns the forecast, in
+        seconds.
 
         One that finds nothing to do before it is let in, however long it is: what it takes can't be told
         better than by doing it, and for it 0 is returned.
@@ -239,7 +247,7 @@ class Admission:
             if not work_s:
                 continue
             answer_s = pool.answer_s(seconds, priority=priority, client=client) + ahead_s / pool.speed
-            late_s = answer_s * self._foresight.factor - left_s
+            late_s = answer_s * times - left_s
             if late_s > 0:
                 raise QueueFull(
                     f"{work_s:.0f} seconds of audio are to be done before, {pool.speed:.1f} in a second: no "

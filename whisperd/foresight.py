@@ -9,8 +9,8 @@ and Karels, "Congestion Avoidance and Control", 1988): mean and mean deviation, 
 from typing import Final
 
 _GAIN: Final = 1 / 16
-_DEVIATIONS: Final = 2
-"""Few answers are later than the mean by more."""
+_DEVIATIONS: Final = 4
+"""Next to no answer is later than the mean by more; it is what TCP takes, too."""
 
 
 class Foresight:

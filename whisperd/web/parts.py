@@ -1,7 +1,7 @@
 """A multipart form's parts, as they arrive: RFC 7578, read by the `multipart` library.
 
-aiohttp's own reader takes far longer for the head of a form (tests/benchmarks), which is all that is read of most
-forms while there is too much to do.
+aiohttp's own reader takes far longer for the head of a form, which is all that is read of most forms while
+there is too much to do.
 """
 
 import re
