@@ -20,6 +20,8 @@ from typing import Final
 
 ADDRESSES: Final = 8
 _ANSWER_WITHIN_S: Final = 120.0
+_PIECE_BYTES: Final = 2**16
+_HEADS_END: Final = b"\r\n\r\n"
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)\r\n", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -60,26 +62,29 @@ class Flood:
     async def _ask(self) -> None:
         self._number += 1
         address = f"127.0.0.{2 + self._number % ADDRESSES}"
-        began, sent, ended, head = self._now(), None, None, b""
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        loop = asyncio.get_running_loop()
+        began, sent, ended, answer = self._now(), None, None, b""
+        with contextlib.suppress(OSError, TimeoutError), socket.socket() as connection:
+            connection.setblocking(False)
+            connection.bind((address, 0))
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", self._port, local_addr=(address, 0), limit=2**20, family=socket.AF_INET
-                )
-                try:
-                    writer.write(self._upload)
-                    with contextlib.suppress(ConnectionError):
-                        await writer.drain()  # an answer may come before all was sent
-                    sent = self._now()
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    if length := _LENGTH.search(head):
-                        await reader.readexactly(int(length[1]))
-                    ended = self._now()
-                finally:
-                    writer.close()
+                await loop.sock_connect(connection, ("127.0.0.1", self._port))
+                with contextlib.suppress(ConnectionError):  # an answer may come before all was sent
+                    await loop.sock_sendall(connection, self._upload)
+                sent = self._now()
+                while ended is None and (piece := await loop.sock_recv(connection, _PIECE_BYTES)):
+                    answer += piece
+                    ended = self._now() if _is_whole(answer) else None
+        head = answer.partition(_HEADS_END)[0] + b"\r\n" if ended else b""
         status = int(head[9:12]) if head else 0
         retry_after = _RETRY_AFTER.search(head)
         self.told.append((began, sent, ended, status, int(retry_after[1]) if retry_after else None))
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(_HEADS_END)
+    length = _LENGTH.search(head + b"\r\n")
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def main() -> None:
