@@ -5,7 +5,7 @@ there is too much to do.
 """
 
 import re
-from collections import deque
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -24,6 +24,8 @@ MAX_FRAMING_BYTES: Final = 2**20
 _PLAIN_ENCODINGS: Final = {"", "binary", "8bit", "7bit"}
 _ENCODED_NAME: Final = re.compile(r"filename\* *= *(utf-8|iso-8859-1)'[^']*'([^; ]+)", re.IGNORECASE)
 """As RFC 5987 has it: it is not for forms, and some clients use it there."""
+_END: Final = object()
+"""Of the form."""
 _ANY_BYTES: Final = "latin-1"
 """Names come as UTF-8; where they don't, they are still read, so that they can be told of."""
 
@@ -43,8 +45,10 @@ class Parts:
         """Raises RequestError where the form does not say what its parts are divided by."""
         self._content = request.content
         self._pace = pace
-        self._events: deque[Part | bytes | None] = deque()
-        """What came and was not asked for yet: of each part its head, its bytes in pieces, None."""
+        self._events: Iterator[MultipartSegment | bytes | None] = iter(())
+        """Of what came last: each part's head, its bytes in pieces, None. They are made when they are asked
+        for, so that nobody copies the bytes of a form that is refused by its fields.
+        """
         self._parts = 0
         self._framing = 0
         try:
@@ -58,31 +62,30 @@ class Parts:
 
         Raises RequestError, UploadTimeout.
         """
-        while self._events or not self._parser.closed:
-            if not self._events:
-                await self._read()
-            elif isinstance(event := self._events.popleft(), Part):
+        while (event := await self._event()) is not _END:
+            if isinstance(event, Part):
                 return event
         return None
 
     async def piece(self) -> bytes:
         """Some more bytes of the part; none at its end. Raises RequestError, UploadTimeout."""
-        while not self._events:
-            await self._read()
-        event = self._events.popleft()
+        event = await self._event()
         return event if isinstance(event, bytes) else b""
 
-    async def _read(self) -> None:
+    async def _event(self) -> object:
+        """A Part, some bytes of it, None at its end, or _END."""
         try:
-            came = await self._pace.keep(self._content.readany())
-            self._framing += len(came)
-            for event in self._parser.parse(came):
-                self._events.append(self._part(event) if isinstance(event, MultipartSegment) else event)
-                self._framing -= len(event) if isinstance(event, bytes) else 0
+            while (event := next(self._events, _END)) is _END and not self._parser.closed:
+                if self._framing > MAX_FRAMING_BYTES:
+                    raise _malformed()
+                came = await self._pace.keep(self._content.readany())
+                self._framing += len(came)
+                self._events = self._parser.parse(came)
         except (ValueError, HttpProcessingError, web.RequestPayloadError) as error:
             raise _malformed() from error
-        if self._framing > MAX_FRAMING_BYTES:
-            raise _malformed()
+        if isinstance(event, bytes):
+            self._framing -= len(event)
+        return self._part(event) if isinstance(event, MultipartSegment) else event
 
     def _part(self, segment: MultipartSegment) -> Part:
         self._parts += 1
