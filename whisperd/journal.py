@@ -38,6 +38,8 @@ def setup(level: str, stream: TextIO = sys.stderr) -> None:
     else:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(LineFormatter(prefixed=not stream.isatty()))
+    # Nobody reads these of a record, and each is asked of the system.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
