@@ -14,8 +14,9 @@ def after(*ratios: float) -> Foresight:
     return foresight
 
 
-def test_forecasts_are_believed_until_they_are_known_to_be_wrong() -> None:
-    assert Foresight().factor == 1
+def test_the_first_forecasts_are_believed_by_half_and_more_when_they_come_true() -> None:
+    assert Foresight().factor == 1.5
+    assert after(*[1.0] * 50).factor < 1.05
 
 
 def test_what_always_takes_longer_is_expected_to() -> None:

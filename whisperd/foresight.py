@@ -12,13 +12,16 @@ _GAIN: Final = 1 / 16
 _DEVIATIONS: Final = 4
 """Next to no answer is later than the mean by more; it is what TCP takes, too."""
 
+_AT_FIRST: Final = 1 / 8
+"""What answers are expected to vary by until some have come."""
+
 
 class Foresight:
     """What forecasts were worth of late."""
 
     def __init__(self) -> None:
         self._mean = 1.0
-        self._deviation = 0.0
+        self._deviation = _AT_FIRST
 
     @property
     def factor(self) -> float:
