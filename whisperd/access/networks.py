@@ -1,5 +1,6 @@
 """Where requests come from: this machine, a private network, one that is trusted, or anywhere."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 from typing import Final
@@ -29,7 +30,7 @@ def are_private(addresses: Iterable[str | None]) -> bool:
 
 def are_in(addresses: Iterable[str | None], networks: Iterable[str]) -> bool:
     """Whether every one is in one of the networks. The peer of a Unix socket is at 127.0.0.1."""
-    trusted = [ipaddress.ip_network(network) for network in networks]
+    trusted = [_network(network) for network in networks]
     return bool(trusted) and all(
         _is_in("127.0.0.1" if address == UNIX_SOCKET else address, trusted) for address in addresses
     )
@@ -39,7 +40,7 @@ def is_proxy(address: str | None, proxies: Iterable[str]) -> bool:
     """Whether it is among the proxies: networks, and `unix` for the peers of Unix sockets."""
     if address == UNIX_SOCKET:
         return UNIX in proxies
-    return _is_in(address, [ipaddress.ip_network(network) for network in proxies if network != UNIX])
+    return _is_in(address, [_network(network) for network in proxies if network != UNIX])
 
 
 def _is_in(text: str | None, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
@@ -47,6 +48,12 @@ def _is_in(text: str | None, networks: Iterable[ipaddress.IPv4Network | ipaddres
     return address is not None and any(address in network for network in networks)
 
 
+@functools.lru_cache
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text)
+
+
+@functools.lru_cache
 def parsed(text: str | None) -> Address | None:
     """The address, an IPv4 one for what is mapped into IPv6; None for what is none, or not known."""
     try:

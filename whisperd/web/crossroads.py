@@ -7,13 +7,13 @@ what answers the form that was received for all of them.
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from aiohttp import web
 
 from whisperd.errors import RequestError
 from whisperd.web.endpoint import Endpoint
-from whisperd.web.fields import Values
+from whisperd.web.fields import Field, FileField, Values
 from whisperd.web.keys import EXCHANGE
 from whisperd.web.room import Wanted, check, check_any, is_told
 from whisperd.web.uploads import Form, receive
@@ -54,21 +54,35 @@ def meet(ways: Sequence[Way]) -> Endpoint:
     first, *others = ways
     if not others:
         return first.endpoint
+    forms = _Forms.of(ways)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await _answer(request, ways)
+        return await _answer(request, ways, forms)
 
     return replace(first.endpoint, handler=handle, ways=tuple(way.endpoint for way in ways))
 
 
-async def _answer(request: web.Request, ways: Sequence[Way]) -> web.StreamResponse:
+class _Forms(NamedTuple):
+    """What the forms of several ways may have between them."""
+
+    ways: Sequence[Way]
+    files: Sequence[FileField]
+    fields: Sequence[Field[Any]]
+
+    @classmethod
+    def of(cls, ways: Sequence[Way]) -> Self:
+        """Of those whose endpoints take forms."""
+        ways = [way for way in ways if way.endpoint.files]
+        files = _by_name(file for way in ways for file in way.endpoint.files)
+        return cls(ways, files, _by_name(field for way in ways for field in way.endpoint.form))
+
+
+async def _answer(request: web.Request, ways: Sequence[Way], forms: _Forms) -> web.StreamResponse:
     sent = Sent(query=frozenset(request.query), is_form=request.content_type == "multipart/form-data")
     way = _take(request, ways, sent)
     if not way.endpoint.files:
         return await way.answer(request, Form(Values({}), (), ()))
-    ways = [way for way in ways if way.endpoint.files]
-    files = _by_name(file for way in ways for file in way.endpoint.files)
-    fields = _by_name(field for way in ways for field in way.endpoint.form)
+    ways, files, fields = forms
 
     def begins(file: str, values: Values) -> None:
         names = frozenset(values.names())
