@@ -99,6 +99,6 @@ class Post:
 @contextlib.asynccontextmanager
 async def posting(config: Config) -> AsyncIterator[Post]:
     """One with a store of its own, whose receivers may be on the loopback."""
-    store = await open_store(config.paths.state / "jobs")
-    yield Post(fetch_from_here(config), store)
-    await store.close()
+    post = Post(fetch_from_here(config), await open_store(config.paths.state / "jobs"))
+    yield post
+    await post.store.close()  # which may be another by now
