@@ -65,6 +65,16 @@ async def test_it_is_not_ready_only_while_a_worker_that_was_killed_is_missed() -
         await asked(busy("not ready: ...", **{"Retry-After": "5"}), killings)
 
 
+async def test_one_of_several_recordings_may_come_too_early_only_while_a_worker_is_missed() -> None:
+    killings = Killings()
+    async with Asker("http://nowhere", killings) as asker:
+        with pytest.raises(Wrong):
+            asker.excuse_failure("one of several", "not ready: ...", time.monotonic())
+        killings.note("diarize")
+        with pytest.raises(Refused):
+            asker.excuse_failure("one of several", "not ready: ...", time.monotonic())
+
+
 async def test_an_engine_may_fail_only_where_two_workers_were_killed_meanwhile() -> None:
     killings = Killings()
     began = time.monotonic()
