@@ -173,10 +173,10 @@ def _throughput(
     done = _rate(asked, seconds)
     yield Figure("clips that came, of the best", came / best, "x", None, f"{len(asked)} in {seconds:g} s")
     how = f"{done:.3g}/s"
-    yield Figure("clips answered, of the best", 100 * done / best, "%", None, how)
+    yield Figure("clips answered, of the best", 100 * done / best, "%", 90, how, at_least=True)
     could = best * (1 - clients_share)
     how = f"{could:.3g}/s"
-    yield Figure("  of the best on what the clients left", 100 * done / could, "%", 90, how, at_least=True)
+    yield Figure("  of the best on what the clients left", 100 * done / could, "%", None, how)
 
 
 def _refusals(asked: Sequence[Asked], probed: Sequence[Asked], log: str) -> Iterator[Figure]:

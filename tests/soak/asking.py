@@ -21,7 +21,7 @@ _BUSY: Final = (429, 503)
 _DEATHS: Final = 2
 """A request fails when so many workers died with it."""
 DIED: Final = "as did the one before it with this recording"
-NOT_READY: Final = "not ready"
+_NOT_READY: Final = "not ready"
 _SOON_S: Final = 5
 
 
@@ -126,7 +126,7 @@ class Asker:
 
     def excuse_failure(self, what: str, message: str, began: float) -> None:
         """Raise Refused or WorkersDied for a failure that has its reason, else Wrong."""
-        if NOT_READY in message and self._killings.missed(began, time.monotonic()):
+        if _NOT_READY in message and self._killings.missed(began, time.monotonic()):
             raise Refused(_SOON_S)  # one of several recordings, which has no header to say when
         deaths = self._killings.between(began, time.monotonic())
         if DIED in message and deaths >= _DEATHS:
@@ -138,7 +138,7 @@ class Asker:
             retry_after = answer.headers.get("Retry-After", "")
             if not re.fullmatch("[1-9][0-9]*", retry_after):
                 raise Wrong(f"{what}: {answer.status} with Retry-After {retry_after!r}")
-            if NOT_READY in answer.text and not self._killings.missed(began, time.monotonic()):
+            if _NOT_READY in answer.text and not self._killings.missed(began, time.monotonic()):
                 raise Wrong(f"{what}: {answer.text[:300]}, though no worker was missed")
             raise Refused(int(retry_after))
         self.excuse_failure(what, f"{answer.status} {answer.body[:300]!r}", began)
