@@ -43,6 +43,21 @@ async def test_rttm_has_a_line_for_each_turn(web: Web) -> None:
     )
 
 
+async def told_as(web: Web, parameters: bytes) -> str:
+    """What RTTM calls a recording whose part has these parameters, and may have more headers behind them."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; '
+        + parameters
+        + b"\r\n\r\n"
+        + RECORDING
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
+    )
+    response = await web.client.post(
+        PATH, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    return (await response.text()).split(" ")[1]
+
+
 @pytest.mark.parametrize(
     ("filename", "uri"),
     [
@@ -55,17 +70,8 @@ async def test_rttm_has_a_line_for_each_turn(web: Web) -> None:
     ],
 )
 async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: str, uri: str) -> None:
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="'
-        + filename.replace("\\", "\\\\").encode(errors="surrogateescape")
-        + b'"\r\nContent-Type: audio/wav\r\n\r\n'
-        + RECORDING
-        + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
-    )
-    response = await web.client.post(
-        PATH, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
-    )
-    assert (await response.text()).split(" ")[1] == uri
+    named = filename.replace("\\", "\\\\").encode(errors="surrogateescape")
+    assert await told_as(web, b'filename="' + named + b'"\r\nContent-Type: audio/wav') == uri
 
 
 @pytest.mark.parametrize(
@@ -82,15 +88,7 @@ async def test_rttm_names_the_recording_as_the_caller_does(web: Web, filename: s
 async def test_a_recordings_name_may_be_written_in_any_way_of_clients(
     web: Web, parameters: str, uri: str
 ) -> None:
-    body = (
-        f'--b\r\nContent-Disposition: form-data; name="file"; {parameters}\r\n\r\n'.encode()
-        + RECORDING
-        + b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nrttm\r\n--b--\r\n'
-    )
-    response = await web.client.post(
-        PATH, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
-    )
-    assert (await response.text()).split(" ")[1] == uri
+    assert await told_as(web, parameters.encode()) == uri
 
 
 async def test_hints_reach_the_service(web: Web) -> None:
