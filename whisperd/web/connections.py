@@ -10,7 +10,7 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -122,12 +122,13 @@ class Connections:
         self._left = asyncio.Event()
         self._told_at = -_TOLD_EVERY_S
 
-    async def add(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
-        """Serve a client, once there is room."""
-        with contextlib.ExitStack() as dropped:
-            dropped.callback(accepted.close)
-            await self._room()
-            dropped.pop_all()
+    @property
+    def full(self) -> bool:
+        """Whether there is room for none more."""
+        return len(self._open) >= self._most
+
+    def add(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Serve a client."""
         connection = Connection(
             self._server, self._live.current.limits.head, head_came=self._used, ended=self._forget
         )
@@ -141,8 +142,9 @@ class Connections:
 
         beginning.add_done_callback(begun)
 
-    async def _room(self) -> None:
-        while len(self._open) >= self._most:
+    async def room(self) -> None:
+        """Wait until there is room for one more."""
+        while self.full:
             self._tell()
             self._left.clear()
             if idle := next((connection for connection in self._open if connection.idle), None):
@@ -181,7 +183,7 @@ class Connections:
 class Site(web.BaseSite):
     """Takes the connections that come to one listening socket."""
 
-    __slots__ = ("_accepting", "_connections", "_listener")
+    __slots__ = ("_connections", "_failing", "_listener", "_pausing")
 
     def __init__(
         self,
@@ -193,7 +195,8 @@ class Site(web.BaseSite):
         super().__init__(runner, ssl_context=context)
         self._connections = connections
         self._listener = listener
-        self._accepting: asyncio.Task[None] | None = None
+        self._failing = False
+        self._pausing: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -206,30 +209,50 @@ class Site(web.BaseSite):
         self._listener.setblocking(False)
         if self._listener.family != socket.AF_UNIX:  # those that it accepts inherit it
             self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
-        self._accepting = asyncio.create_task(self._accept())
+        self._listen()
 
     async def stop(self) -> None:
         """Take no more; those that are open stay."""
         await super().stop()
-        if self._accepting:
-            self._accepting.cancel()
-            await asyncio.wait([self._accepting])
+        if self._pausing:
+            self._pausing.cancel()
+            await asyncio.wait([self._pausing])
+        asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        failing = False
-        while True:
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """Take those that wait, while there is room; called as long as there are any."""
+        if self._connections.full:
+            self._pause(self._connections.room)
+            return
+        for _ in range(_TAKEN_AT_ONCE):
             try:
-                for _ in range(_TAKEN_AT_ONCE):
-                    accepted, _ = await loop.sock_accept(self._listener)
-                    failing = False
-                    await self._connections.add(accepted, self._ssl_context)
-                await asyncio.sleep(0)
+                accepted, _ = self._listener.accept()
+            except BlockingIOError:
+                return
             except ConnectionAbortedError:
                 continue  # by a client that could not wait
             except OSError as error:
-                if not failing:
+                if not self._failing:
                     logger.error("can't take connections: %s; trying again", error.strerror)  # noqa: TRY400
-                failing = True
-                await asyncio.sleep(_PAUSE_S)
+                self._failing = True
+                self._pause(lambda: asyncio.sleep(_PAUSE_S))
+                return
+            self._failing = False
+            accepted.setblocking(False)
+            self._connections.add(accepted, self._ssl_context)
+            if self._connections.full:
+                return
+
+    def _pause(self, over: Callable[[], Awaitable[None]]) -> None:
+        """Let new ones wait in the socket's queue until something is over."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+
+        async def pause() -> None:
+            await over()
+            self._listen()
+
+        self._pausing = asyncio.create_task(pause())
