@@ -3,7 +3,6 @@
 KIND is there for `ps`; what to load comes with the first message.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -13,8 +12,8 @@ from typing import Final
 
 from whisperd import journal, protocol
 from whisperd.engine.host import Engine, Host
+from whisperd.engine.prctl import end_with_parent
 
-_PR_SET_PDEATHSIG: Final = 1
 _NICE: Final = 5
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _SOONER: Final = 300
@@ -32,7 +31,7 @@ def main() -> None:
     # Where memory ends, the kernel takes a worker, which is replaced, and not the daemon.
     score = min(int(_OOM_SCORE.read_text(encoding="ascii")) + _SOONER, _SURELY)
     _OOM_SCORE.write_text(f"{score}", encoding="ascii")
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     journal.setup("info")  # until Start names the level
     with socket.socket(fileno=descriptor) as connection:
         connection.set_inheritable(False)

@@ -32,9 +32,9 @@ class Allowance:
     stall_s: float
     """So long it may make no progress, by the clock."""
 
-    def begin(self) -> None:
-        """Hold the calling process to it."""
-        _limit(resource.RLIMIT_AS, _address_space() + _MEMORY_BYTES)
+    def begin(self, address_space: int) -> None:
+        """Hold the calling process to it, which begins with an address space of so many bytes."""
+        _limit(resource.RLIMIT_AS, address_space + _MEMORY_BYTES)
         _limit(resource.RLIMIT_FSIZE, int(self.longest_s * _BYTES_PER_S) + _SLACK_BYTES)
         _limit(resource.RLIMIT_NOFILE, _MAX_FILES)
         _limit(resource.RLIMIT_CORE, 0)
@@ -55,12 +55,13 @@ class Allowance:
         return int(self.recordings * each + self.size_bytes / _BYTES_PER_CPU_S)
 
 
+def address_space() -> int:
+    """Bytes of the calling process's."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * _PAGE_BYTES
+
+
 def _limit(kind: int, value: int) -> None:
     """Lower a limit, for good."""
     _, most = resource.getrlimit(kind)
     value = value if most == resource.RLIM_INFINITY else min(value, most)
     resource.setrlimit(kind, (value, value))
-
-
-def _address_space() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * _PAGE_BYTES

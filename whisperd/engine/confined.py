@@ -5,7 +5,6 @@ disk and none to the network, and ends with the job, whatever became of it. So a
 is known for certain, and neither those beside it nor the worker notice.
 """
 
-import ctypes
 import logging
 import os
 import resource
@@ -18,7 +17,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from whisperd import protocol
 from whisperd.engine import Cancelled, Progress, seclusion
-from whisperd.engine.allowance import Allowance
+from whisperd.engine.allowance import Allowance, address_space
+from whisperd.engine.prctl import end_with_parent
 from whisperd.errors import EngineError, MediaError, RequestError, WhisperdError
 from whisperd.journal import fields
 from whisperd.transcript.model import Segment
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 Work = Callable[[Any, Progress, Callable[[], bool]], Any]
 
-_PR_SET_PDEATHSIG: Final = 1
 _LOOK_S: Final = 0.05
 """So often a job that says nothing is asked about: whether anybody still waits for it, and how long."""
 _MAX_MESSAGE_BYTES: Final = 2**16
@@ -87,9 +86,10 @@ def _once(
     """What a process says, or None where it ends without a word; and how it ended."""
     reading, writing = os.pipe()
     sys.stderr.flush()
+    worker, space = os.getpid(), address_space()
     child = os.fork()
     if child == 0:
-        _live(work, job, allowance, writing)
+        _live(work, job, allowance, writing, worker, space)
     os.close(writing)
     try:
         outcome = _outcome(reading, allowance, progress, cancelled)
@@ -156,13 +156,14 @@ def _verdict(end: End) -> MediaError:
 # ---- the child's side ----------------------------------------------------------------------------
 
 
-def _live(work: Work, job: Any, allowance: Allowance, writing: int) -> NoReturn:
-    """The child's whole life."""
+def _live(work: Work, job: Any, allowance: Allowance, writing: int, worker: int, space: int) -> NoReturn:
+    """The child's whole life. What it needs to know of its worker, that has found out before: each page that
+    the child writes to has to be copied for it.
+    """
     try:
-        worker = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         _close_all_but(writing)
-        allowance.begin()
+        allowance.begin(space)
         seclusion.begin()
         if os.getppid() == worker:
             _say(writing, _done(work, job, allowance, writing))

@@ -6,9 +6,10 @@ unit's own rules have to leave the daemon its network.
 
 import ctypes
 import errno
-import os
 import platform
 from typing import Final
+
+from whisperd.engine.prctl import prctl
 
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -49,17 +50,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
 
 
-def begin() -> None:
-    """Hold the calling thread, and those that it starts, to it. Raises OSError where the kernel can't."""
-    if platform.machine() != "x86_64":
-        return
-    instructions = _instructions()
-    program = _Program(len(instructions), instructions)
-    _control(_PR_SET_NO_NEW_PRIVS, 1, 0)
-    _control(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
-
-
-def _instructions() -> "ctypes.Array[_Instruction]":
+def _program() -> _Program:
     """A check for each number; the last two allow and refuse. Jumps are counted from the next instruction."""
     numbers = sorted(_GIVEN_UP.values())
     checks = [
@@ -71,11 +62,17 @@ def _instructions() -> "ctypes.Array[_Instruction]":
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]
-    return (_Instruction * len(checks))(*(_Instruction(*check) for check in checks))
+    return _Program(len(checks), (_Instruction * len(checks))(*(_Instruction(*check) for check in checks)))
 
 
-def _control(what: int, *values: int) -> None:
-    arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0)][:4]
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(what, *arguments):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+# Ready before a process is forked: there, each page that it has to write to costs a copy.
+_PROGRAM: Final = _program()
+_KNOWN: Final = platform.machine() == "x86_64"
+
+
+def begin() -> None:
+    """Hold the calling thread, and those that it starts, to it. Raises OSError where the kernel can't."""
+    if not _KNOWN:
+        return
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(_PROGRAM))
