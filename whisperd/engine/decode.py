@@ -17,7 +17,8 @@ _TRUNCATED_S: Final = 0.25
 """Codecs pad and prime by less."""
 
 _BYTES_PER_SAMPLE: Final = 4
-_BUFFER_BYTES: Final = 2**20
+_BUFFER_BYTES: Final = 2**16
+"""More would save a few calls of the system, and cost pages of memory, each of which is new to a process."""
 _PROGRESS_SAMPLES: Final = 60 * SAMPLE_RATE_HZ
 
 
