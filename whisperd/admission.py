@@ -201,14 +201,15 @@ class Admission:
             raise NotReady(f"not ready: {reason}")
         limit = self._live.current.limits.waiting
         free = self._slots + limit - self.active
+        own = self._clients[client] if client else 0
+        if free > 0 and may_have(own, free):
+            return
         retry_after_s = _retry_after_s(self._scheduler.pool(Role("transcribe")).slot_s)
         if free <= 0:
             message = f"{self.waiting} requests are waiting already; the limit is {limit}"
             raise QueueFull(message, retry_after_s=retry_after_s)
-        own = self._clients[client] if client else 0
-        if not may_have(own, free):
-            message = f"{own} of your requests are not answered yet, and what room is left is for others"
-            raise RateLimited(message, retry_after_s=retry_after_s)
+        message = f"{own} of your requests are not answered yet, and what room is left is for others"
+        raise RateLimited(message, retry_after_s=retry_after_s)
 
     def _undecoded_before(self, role: Role, priority: Priority, client: str) -> int:
         """How many of those would have their turns before a request that came now: of each other client no

@@ -99,13 +99,16 @@ def served(dialects: Sequence[str]) -> list[Endpoint]:
 
 def _dialect_of(endpoints: Sequence[Endpoint]) -> Callable[[str], Dialect]:
     """Who is spoken to at a path; where nothing is served, whoever would expect an answer there."""
-    known = [
+    known = {endpoint.path: endpoint.dialect for endpoint in reversed(endpoints)}
+    patterns = [
         (re.compile(re.sub(r"\{[^{}]*\}", ".+", endpoint.path)), endpoint.dialect) for endpoint in endpoints
     ]
 
     def find(path: str) -> Dialect:
         path = single_slashes(path)
-        found = (dialect for pattern, dialect in known if pattern.fullmatch(path))
+        if dialect := known.get(path):
+            return dialect
+        found = (dialect for pattern, dialect in patterns if pattern.fullmatch(path))
         return next(found, diarization.DIALECT if path.startswith("/v1/") else ops.DIALECT)
 
     return find

@@ -21,6 +21,10 @@ class Pace:
         self._waited_s = 0.0
         self._bytes = 0
 
+    def note(self, size: int) -> None:
+        """So many bytes were there already."""
+        self._bytes += size
+
     async def keep(self, step: Awaitable[T]) -> T:
         """Wait for one step. Raises UploadTimeout."""
         limits = self._limits
@@ -33,7 +37,7 @@ class Pace:
             raise UploadTimeout(f"nothing came for {limits.upload_idle}; the upload was given up") from error
         self._waited_s += loop.time() - begun
         if isinstance(came, bytes | bytearray):
-            self._bytes += len(came)
+            self.note(len(came))
         if self._waited_s >= limits.upload_idle:
             if self._bytes < limits.upload_rate * self._waited_s:
                 raise UploadTimeout(

@@ -78,7 +78,10 @@ class Parts:
             while (event := next(self._events, _END)) is _END and not self._parser.closed:
                 if self._framing > MAX_FRAMING_BYTES:
                     raise _malformed()
-                came = await self._pace.keep(self._content.readany())
+                if came := self._content.read_nowait():
+                    self._pace.note(len(came))
+                else:
+                    came = await self._pace.keep(self._content.readany())
                 self._framing += len(came)
                 self._events = self._parser.parse(came)
         except (ValueError, HttpProcessingError, web.RequestPayloadError) as error:
