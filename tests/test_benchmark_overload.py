@@ -42,9 +42,9 @@ async def flooded(server: Server, *, at_once: int | None = None) -> list[Asked]:
         assert running.port
         flood = Flood(running.port, RAW)
         if at_once:
-            await flood.closed_loop(0.3, at_once)
+            await asyncio.to_thread(flood.closed_loop, 0.3, at_once)
         else:
-            await flood.open_loop(0.5, 80)
+            await asyncio.to_thread(flood.open_loop, 0.5, 80)
         return [Asked(*told) for told in flood.told]
 
 

@@ -30,6 +30,8 @@ from .client import Form, form, get, post
 from .material import cut
 from .report import Figure, percentile, spread
 
+MODELS: Final = ("tiny.en", "base")
+"""With the smallest most comes, and most is refused; the other is what a CPU has unless told otherwise."""
 TIMES: Final = 20
 SECONDS: Final = 300
 BEST_SECONDS: Final = 60
@@ -63,15 +65,23 @@ class Asked(NamedTuple):
 def measure(
     directory: Path, seconds: float = SECONDS, best_seconds: float = BEST_SECONDS
 ) -> Iterator[Figure]:
-    """Throughput, refusals, what was let in, and how soon it is normal again."""
+    """Throughput, refusals, what was let in, and how soon it is normal again, with each model."""
+    for model in MODELS:
+        yield from _model(directory, model, seconds, best_seconds)
+
+
+def _model(directory: Path, model: str, seconds: float, best_seconds: float) -> Iterator[Figure]:
+    directory = directory / model
+    directory.mkdir()
     clip = cut(directory / "clip.wav", seconds=CLIP_S, start=_SPEECH_FROM_S)
     upload = form("/v1/audio/transcriptions", clip, language="en")
     raw = directory / "upload"
     raw.write_bytes(_raw(upload))
-    with _daemon(directory / "best") as daemon:
+    with _daemon(directory / "best", model) as daemon:
         best = _rate(_told(_start(daemon.port, raw, best_seconds, "--at-once", _AT_ONCE)), best_seconds)
-    yield Figure("clips a second, best", best, "/s", None, f"{_AT_ONCE} at once for {best_seconds:g} s")
-    with _daemon(directory / "flooded", WHISPERD_LIMITS__WAIT=f"{WAIT_S}s") as daemon:
+    how = f"{_AT_ONCE} at once for {best_seconds:g} s"
+    yield Figure(f"clips a second, {model}, best", best, "/s", None, how)
+    with _daemon(directory / "flooded", model, WHISPERD_LIMITS__WAIT=f"{WAIT_S}s") as daemon:
         alone_s = statistics.median(post(daemon.port, upload) for _ in range(_MEASURED))
         before, daemons_s, clients_s = len(daemon.log()), _cpu_s(daemon), _children_s()
         flood = _start(daemon.port, raw, seconds, "--rate", TIMES * best)
@@ -95,9 +105,10 @@ def measure(
     yield Figure("  to the end of the last that was let in", emptied_s, "s")
 
 
-def _daemon(directory: Path, **settings: str) -> Daemon:
+def _daemon(directory: Path, model: str, **settings: str) -> Daemon:
     directory.mkdir()
-    return Daemon(directory, {"WHISPERD_DIARIZE__ENABLED": "false", **settings})
+    chosen = {"WHISPERD_TRANSCRIBE__MODEL": model, "WHISPERD_DIARIZE__ENABLED": "false"}
+    return Daemon(directory, {**chosen, **settings})
 
 
 # ---- the flood -----------------------------------------------------------------------------------
