@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import conversation
+from recordings import conversation, tone
 
 from boxes.box import SITE_PACKAGES, Box, until
 
@@ -23,13 +23,14 @@ ALLOWED = {
 
 
 @pytest.fixture(scope="module")
-def tried(box: Box) -> Iterator[Box]:
+def tried(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """A service whose every process has tried it all."""
     box.write(f"{SITE_PACKAGES}/attempts.py", Path(__file__).with_name("attempts.py").read_text())
     box.write(f"{SITE_PACKAGES}/attempts.pth", "import attempts\n")
     box.systemctl("restart", "whisperd.service")
     until(lambda: box.get("/health/ready").status == 200, "readiness")
-    assert box.post("/transcribe", conversation(), language="en").status == 200
+    to_decode = tone(tmp_path_factory.mktemp("tried") / "a.wav", channels=2)
+    assert box.post("/transcribe", to_decode, language="en").status == 200
     yield box
     box.run("rm", f"{SITE_PACKAGES}/attempts.py", f"{SITE_PACKAGES}/attempts.pth")
 

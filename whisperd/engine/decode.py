@@ -1,6 +1,5 @@
 """Any container to 16 kHz mono float32."""
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Final
 
 from whisperd.engine import Progress
 from whisperd.engine.opening import Recording, opened
-from whisperd.errors import Unavailable
+from whisperd.engine.room import needing_room
 from whisperd.protocol import SAMPLE_RATE_HZ, Decoded, DecodeJob, DecodeSetup
 
 # The duration in these headers is a count of samples, not a guess from the bit rate.
@@ -45,18 +44,13 @@ class Decoder:
 def _write(recording: Recording, target: Path, progress: Progress) -> int:
     """Decode to a file; returns the number of samples. Raises Unavailable when the disk is full."""
     samples = reported = 0
-    try:
-        with target.open("wb", buffering=_BUFFER_BYTES) as file:
-            for frame in recording.resampled(sample_format="flt", layout="mono", rate_hz=SAMPLE_RATE_HZ):
-                file.write(memoryview(frame.planes[0])[: frame.samples * _BYTES_PER_SAMPLE])
-                samples += frame.samples
-                if samples - reported >= _PROGRESS_SAMPLES:
-                    reported = samples
-                    progress(samples / SAMPLE_RATE_HZ)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise Unavailable("the server has no room to decode the recording now") from error
+    with needing_room(), target.open("wb", buffering=_BUFFER_BYTES) as file:
+        for frame in recording.resampled(sample_format="flt", layout="mono", rate_hz=SAMPLE_RATE_HZ):
+            file.write(memoryview(frame.planes[0])[: frame.samples * _BYTES_PER_SAMPLE])
+            samples += frame.samples
+            if samples - reported >= _PROGRESS_SAMPLES:
+                reported = samples
+                progress(samples / SAMPLE_RATE_HZ)
     return samples
 
 

@@ -1,11 +1,14 @@
-"""The work on recordings: what opens the bytes that strangers send, each file in a process of its own."""
+"""The work on recordings: what opens the bytes that strangers send, each file in a process of its own.
+
+Plain ones, in which there is nothing to decode, need none.
+"""
 
 import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from whisperd.engine import Progress, confined
+from whisperd.engine import Progress, confined, plain
 from whisperd.engine.allowance import Allowance
 from whisperd.engine.decode import Decoder
 from whisperd.engine.mixdown import Mixer
@@ -36,6 +39,10 @@ class Recordings:
         self, job: DecodeJob | PadJob | MixJob, progress: Progress, cancelled: Callable[[], bool]
     ) -> Decoded | Encoded:
         """Do one job. Raises MediaError, TooLong, ParameterError, Unavailable, Cancelled."""
+        if isinstance(job, DecodeJob):
+            taken = plain.taken(job, max_duration_s=self._setup.max_duration_s)
+            if taken:
+                return taken
         work, allowance = self._work[type(job)], self._allowance(job)
         done: Decoded | Encoded = confined.run(work, job, allowance, progress, cancelled)
         return done
