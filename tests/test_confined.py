@@ -217,7 +217,7 @@ async def test_a_file_that_kills_its_process_costs_its_neighbour_nothing(tmp_pat
         return result
 
     engine._work[DecodeJob] = odd
-    good, bad = tone(tmp_path / "good.wav"), tone(tmp_path / "bad.wav")
+    good, bad = (tone(tmp_path / name, channels=2) for name in ("good.wav", "bad.wav"))
 
     def decode(source: Path) -> None:
         results.append(engine.run(DecodeJob(str(source), f"{source}.f32"), lambda *_: None, lambda: False))
