@@ -127,7 +127,7 @@ async def test_what_comes_after_long_recordings_alone_is_refused_before_it_is_de
 ) -> None:
     tasks = await busy(admission, 1000)
     for _ in range(32):
-        await let_in(admission, 500, deadline_s=300)
+        await let_in(admission, 500, deadline_s=200)
     entered = False
     with pytest.raises(QueueFull):
         async with admission.admitted(ROLES, deadline_s=50):
@@ -179,7 +179,7 @@ async def test_whether_a_request_would_be_refused_can_be_asked_before(
     tasks = await busy(admission, 1000)
     admission.check(ROLES, deadline_s=101)
     for _ in range(32):
-        await let_in(admission, 500, deadline_s=300)
+        await let_in(admission, 500, deadline_s=200)
     with pytest.raises(QueueFull, match="no answer would be there within 99 seconds"):
         admission.check(ROLES, deadline_s=99)
     admission.check(deadline_s=99)

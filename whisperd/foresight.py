@@ -9,12 +9,10 @@ and Karels, "Congestion Avoidance and Control", 1988): mean and mean deviation, 
 from typing import Final
 
 _GAIN: Final = 1 / 16
-_DEVIATIONS: Final = 5
-"""Where answers are spread normally, 3 of 100,000 are later than the mean by more. TCP, which may ask again,
-takes 4; of those 7 in 10,000 are later, and here each is a promise that was broken.
-"""
+_DEVIATIONS: Final = 4
+"""Next to no answer is later than the mean by more; it is what TCP takes, too."""
 
-_AT_FIRST: Final = 1 / 10
+_AT_FIRST: Final = 1 / 8
 """What answers are expected to vary by until some have come."""
 
 
