@@ -25,7 +25,7 @@ from whisperd.plan import make_plan
 from whisperd.service import Service
 from whisperd.web.connections import Connections, Site
 from whisperd.web.control import Reloaded, create_control
-from whisperd.web.keys import METRICS
+from whisperd.web.keys import METRICS, TURNSTILE
 
 logger = logging.getLogger(__name__)
 
@@ -250,10 +250,12 @@ async def _open(
     listeners: Sequence[socket.socket],
     secured: tls.Tls | None,
 ) -> list[Site]:
-    """Take connections: by TLS, if it is configured, but not on Unix sockets."""
-    context = secured.context if secured else None
+    """Take connections: by TLS, if it is configured, but not on Unix sockets, whose clients are proxies."""
+    context, turnstile = (secured.context, None) if secured else (None, runner.app[TURNSTILE])
     sites = [
-        Site(runner, connections, listener, None if listener.family == socket.AF_UNIX else context)
+        Site(runner, connections, listener)
+        if listener.family == socket.AF_UNIX
+        else Site(runner, connections, listener, context, turnstile)
         for listener in listeners
     ]
     for site in sites:

@@ -16,7 +16,7 @@ from whisperd.media.fetch import Fetcher
 from whisperd.media.spool import Spool
 from whisperd.metrics import Metrics
 from whisperd.service import Service
-from whisperd.web import malformed, middleware, openapi, ops
+from whisperd.web import answers, malformed, middleware, openapi, ops
 from whisperd.web.crossroads import Way, meet
 from whisperd.web.dialects import (
     diarization,
@@ -54,8 +54,10 @@ from whisperd.web.keys import (
     METRICS,
     SERVICE,
     SPOOL,
+    TURNSTILE,
 )
 from whisperd.web.routing import DoubledSlashes, single_slashes
+from whisperd.web.turnstile import Turnstile
 from whisperd.web.unread import LINGERING_S
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -144,9 +146,10 @@ def create_app(
     app.cleanup_ctx.append(_tend_downloads)
     app.cleanup_ctx.append(_close_connections)
     app[FETCHER] = fetcher
+    app[TURNSTILE] = Turnstile()
     app[DIALECT_OF] = _dialect_of(endpoints)
     app[DOCUMENT] = msgspec.json.encode(openapi.describe(endpoints))
-    app.on_response_prepare.append(middleware.sign)
+    app.on_response_prepare.append(answers.sign)
     for endpoint in endpoints:
         for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
             app.router.add_route(method, endpoint.path, guarded(endpoint), expect_handler=hold)

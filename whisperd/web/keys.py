@@ -21,6 +21,7 @@ from whisperd.service import Service
 from whisperd.transcript.model import Transcript
 from whisperd.web.endpoint import Dialect
 from whisperd.web.forwarded import Origin
+from whisperd.web.turnstile import Turnstile
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ DIALECT_OF: Final[web.AppKey[Callable[[str], Dialect]]] = web.AppKey("dialect_of
 """The dialect that is spoken at a path, served or not."""
 DOCUMENT: Final = web.AppKey("document", bytes)
 """The API's description, as it is sent."""
+TURNSTILE: Final = web.AppKey("turnstile", Turnstile)
 
 ORIGIN: Final = web.RequestKey("origin", Origin)
 """Where the request comes from; set before all else."""
@@ -60,6 +62,8 @@ CALLER: Final = web.RequestKey("caller", Caller)
 """Who sent the request; set before any handler runs, but where everybody may ask."""
 QUOTA: Final = web.RequestKey("quota", Quota)
 """What is left of the caller's requests, where these are counted."""
+ROOM: Final[web.RequestKey[Callable[[], None]]] = web.RequestKey("room")
+"""Raises Unavailable or RateLimited where there is no room for what is asked; set once that is known."""
 INVITED: Final = web.RequestKey("invited", bool)
 """There where the client waited to be asked for its body, and was."""
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)

@@ -6,6 +6,7 @@ none came before the first recording, they may be behind it, and are waited for.
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from aiohttp import web
 from whisperd.errors import RequestError
 from whisperd.transcript.model import Request
 from whisperd.web.fields import Field, Values
-from whisperd.web.keys import SERVICE
+from whisperd.web.keys import ROOM, SERVICE
 from whisperd.web.speech import client_of, from_caller
 
 Wanted = Callable[[web.Request, Values], Request]
@@ -50,9 +51,14 @@ def check(request: web.Request, wanted: Wanted, values: Values) -> None:
         asked = wanted(request, values)
     except RequestError:
         return  # whoever answers it sees all of it, and tells
-    request.app[SERVICE].check_room(from_caller(request, asked))
+    _ask(request, partial(request.app[SERVICE].check_room, from_caller(request, asked)))
 
 
 def check_any(request: web.Request) -> None:
     """Refuse what has no room whatever is asked. Raises Unavailable, RateLimited."""
-    request.app[SERVICE].check_room_for_any(client_of(request))
+    _ask(request, partial(request.app[SERVICE].check_room_for_any, client_of(request)))
+
+
+def _ask(request: web.Request, room: Callable[[], None]) -> None:
+    request[ROOM] = room
+    room()

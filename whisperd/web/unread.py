@@ -29,7 +29,7 @@ async def awaited(request: web.Request) -> AsyncIterator[None]:
     try:
         yield
     except WhisperdError as error:
-        if error.retry_after_s and not is_held(request) and _is_forwarded(request):
+        if error.retry_after_s and not is_held(request) and is_forwarded(request):
             with contextlib.suppress(TimeoutError, HttpProcessingError, web.RequestPayloadError):
                 async with asyncio.timeout(LINGERING_S):
                     while await request.content.readany():
@@ -43,5 +43,6 @@ def close(request: web.Request, response: web.Response) -> None:
         response.force_close()
 
 
-def _is_forwarded(request: web.Request) -> bool:
+def is_forwarded(request: web.Request) -> bool:
+    """Whether a proxy sent it."""
     return any(name in request.headers for name in _BY_PROXIES)
