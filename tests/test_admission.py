@@ -9,6 +9,7 @@ from conftest import changed
 from stub_worker import Clock, StubWorker
 from test_pool_devices import ask, ended, pool_of, scheduler_over, settled
 
+from whisperd import foresight
 from whisperd.admission import Admission
 from whisperd.config.live import Live
 from whisperd.errors import Draining, NotReady, QueueFull, RateLimited
@@ -28,8 +29,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def admission(live: Live, worker: StubWorker, clock: Clock) -> Admission:
-    """In front of one device of four slots that does 10 s of audio a second, as was always forecast."""
+def admission(live: Live, worker: StubWorker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Admission:
+    """In front of one device of four slots that does 10 s of audio a second, as was always forecast and so is
+    believed to the last second.
+    """
+    monkeypatch.setattr(foresight, "_LEAST", 1.0)
     admission = Admission(live, scheduler_over(pool_of([worker], clock=clock), live), clock=clock)
     admission._foresight._deviation = 0.0
     return admission

@@ -114,10 +114,10 @@ class Admission:
         promised_s = self._shortest_s
         came = self._clock()
         undecoded = Counter((role, priority, client) for role in roles)
-        forecast_s, forecast_at = 0.0, came
+        forecast_s, expected_s, forecast_at = 0.0, 0.0, came
 
         def admit(seconds: float) -> None:
-            nonlocal forecast_s, forecast_at
+            nonlocal forecast_s, expected_s, forecast_at
             self._lengths.append(seconds)
             self._undecoded -= undecoded
             undecoded.clear()
@@ -125,14 +125,15 @@ class Admission:
                 forecast_at = self._clock()
                 left_s = allowed_s - (forecast_at - came)
                 # Who was let in with room to spare is refused no more because there is a little less of it.
-                times = 1.0 if seconds <= promised_s else self._foresight.factor
+                promised = seconds <= promised_s
                 forecast_s = self._check_time(
-                    seconds, roles, left_s, priority=priority, client=client, times=times
+                    seconds, roles, left_s, priority=priority, client=client, promised=promised
                 )
+                expected_s = self._foresight.expected_s(forecast_s)
 
         def note() -> None:
             if forecast_s:
-                self._foresight.note(forecast_s, self._clock() - forecast_at)
+                self._foresight.note(forecast_s, expected_s, self._clock() - forecast_at)
 
         deadline = asyncio.timeout(allowed_s)
         self._deadlines.add(deadline)
@@ -184,7 +185,6 @@ class Admission:
                 self._allowed_s(deadline_s),
                 priority=priority,
                 client=client,
-                times=self._foresight.factor,
                 ahead_s=ahead_s,
             )
 
@@ -231,12 +231,12 @@ class Admission:
         *,
         priority: Priority,
         client: str,
-        times: float,
+        promised: bool = False,
         ahead_s: float = 0.0,
     ) -> float:
-        """Raise QueueFull where a recording of so many seconds is answered too late if that takes so many
-        `times` what is forecast; `ahead_s` is what the workers do not know of yet. Returns the forecast, in
-        seconds.
+        """Raise QueueFull where a recording of so many seconds may be answered too late, or where it was
+        `promised` an answer and that is forecast to come too late; `ahead_s` is what the workers do not know
+        of yet. Returns the forecast, in seconds.
 
         One that finds nothing to do before it is let in, however long it is: what it takes can't be told
         better than by doing it, and for it 0 is returned.
@@ -248,7 +248,7 @@ class Admission:
             if not work_s:
                 continue
             answer_s = pool.answer_s(seconds, priority=priority, client=client) + ahead_s / pool.speed
-            late_s = answer_s * times - left_s
+            late_s = (answer_s if promised else self._foresight.latest_s(answer_s)) - left_s
             if late_s > 0:
                 raise QueueFull(
                     f"{work_s:.0f} seconds of audio are to be done before, {pool.speed:.1f} in a second: no "
