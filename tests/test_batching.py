@@ -49,6 +49,14 @@ def test_what_is_left_is_shared_by_all_who_take() -> None:
     assert [taken(batches), taken(batches), taken(batches)] == ["a1 a2 a3 a4", "a5 a6", "a7"]
 
 
+def test_several_requests_fill_a_batch_though_others_take() -> None:
+    batches: BatchQueue[Work] = BatchQueue(4, takers=2)
+    for name in "abcde":
+        line(batches, name)
+    line(batches, "f1 f2 f3")
+    assert [taken(batches), taken(batches), taken(batches)] == ["a b c d", "e f1 f2", "f3"]
+
+
 def test_only_equals_share_a_batch() -> None:
     batches = queue(4)
     line(batches, "a1 a2", key=1)

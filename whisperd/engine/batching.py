@@ -102,23 +102,28 @@ class BatchQueue(Generic[W]):
     def _batch(self, first: Line[W]) -> list[W]:
         """The first's first work, then what shares its key: one from each line in turn, then over again.
 
-        Those of a higher rank come along only where the lower ones leave room. When there is little left, as
-        much is left to the others who take.
+        Those of a higher rank come along only where the lower ones leave room.
         """
         key = first.works[0].key
         lines = [first, *(line for line in self._lines() if line is not first)]
-        waiting = sum(work.key == key for line in lines for work in line.works)
-        size = min(self._batch_size, -(-waiting // self._takers))
+        shares = {line: self._share(line, key) for line in lines}
         batch: list[W] = []
-        while len(batch) < size:
-            sharing = [line for line in lines if line.works and line.works[0].key == key]
-            if not sharing:
-                break
-            rank = min(line.rank for line in sharing)
-            for line in [line for line in sharing if line.rank == rank][: size - len(batch)]:
+        while len(batch) < self._batch_size and any(shares.values()):
+            rank = min(line.rank for line, share in shares.items() if share)
+            turns = [line for line, share in shares.items() if share and line.rank == rank]
+            for line in turns[: self._batch_size - len(batch)]:
                 batch.append(line.works.popleft())
+                shares[line] -= 1
                 self._served(line)
         return batch
+
+    def _share(self, line: Line[W], key: Hashable) -> int:
+        """What one taker may have of a request: as much is left to the others, who would else stand idle.
+
+        Batches of several requests are filled all the same: more come while they are worked on.
+        """
+        same = sum(1 for _ in itertools.takewhile(lambda work: work.key == key, line.works))
+        return -(-same // self._takers)
 
     def _lines(self) -> Iterator[Line[W]]:
         return itertools.chain(self._new, self._old)
