@@ -13,15 +13,15 @@ import math
 from typing import Final
 
 _GAIN: Final = 1 / 16
-_DEVIATIONS: Final = 4
-"""Next to no answer is later than the mean by more; it is what TCP takes, too."""
+_DEVIATIONS: Final = 3
+"""TCP takes 4, but packets get lost on their way, and batches do not."""
 
 _LEAST: Final = 1.5
 """A third of the time is kept for what nothing foretells: as much of a machine's speed may go to others, for
 some seconds.
 """
 
-_AT_FIRST: Final = 0.25
+_AT_FIRST: Final = 1 / 3
 """What answers are expected to vary by until some have come."""
 
 
