@@ -112,11 +112,9 @@ def form(
     return body + f"--{boundary}--\r\n".encode()
 
 
-def head(
-    path: str, size: int, *lines: str, boundary: str = BOUNDARY, method: str = "POST", version: str = "1.1"
-) -> bytes:
+def head(path: str, size: int, *lines: str, boundary: str = BOUNDARY, version: str = "1.1") -> bytes:
     kind = f"Content-Type: multipart/form-data; boundary={boundary}"
-    first = f"{method} {path} HTTP/{version}"
+    first = f"POST {path} HTTP/{version}"
     return "\r\n".join([first, "Host: x", kind, f"Content-Length: {size}", *lines, "", ""]).encode()
 
 

@@ -251,11 +251,11 @@ async def _open(
     secured: tls.Tls | None,
 ) -> list[Site]:
     """Take connections: by TLS, if it is configured, but not on Unix sockets, whose clients are proxies."""
-    context, turnstile = (secured.context, None) if secured else (None, runner.app[TURNSTILE])
+    context = secured.context if secured else None
     sites = [
         Site(runner, connections, listener)
         if listener.family == socket.AF_UNIX
-        else Site(runner, connections, listener, context, turnstile)
+        else Site(runner, connections, listener, context, runner.app[TURNSTILE])
         for listener in listeners
     ]
     for site in sites:

@@ -212,7 +212,8 @@ class Site(web.BaseSite):
     ) -> None:
         super().__init__(runner, ssl_context=context)
         self._connections = connections
-        self._door = Door(turnstile, connections.add) if turnstile else None
+        # Encrypted, the first bytes tell nothing.
+        self._door = Door(turnstile, connections.add) if turnstile and not context else None
         self._listener = listener
         self._failing = False
         self._pausing: asyncio.Task[None] | None = None
