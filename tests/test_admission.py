@@ -62,6 +62,15 @@ async def test_what_can_not_be_answered_in_time_is_refused_with_the_time_to_try_
     await ended(*tasks)
 
 
+async def test_a_third_of_the_time_is_kept(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # what the fixture has set
+    tasks = await busy(admission, 1000)
+    with pytest.raises(QueueFull):
+        await let_in(admission, 200, deadline_s=59)  # 40 are forecast
+    await let_in(admission, 200, deadline_s=61)
+    await ended(*tasks)
+
+
 async def test_a_short_recording_is_let_in_where_a_long_one_comes_too_late(admission: Admission) -> None:
     tasks = await busy(admission, 1000)
     with pytest.raises(QueueFull):
